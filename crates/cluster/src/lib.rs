@@ -1,0 +1,1 @@
+//! All network I/O: connect, observe, act.

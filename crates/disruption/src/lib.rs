@@ -1,0 +1,1 @@
+//! Drain and rollout decisions: values in, values out.

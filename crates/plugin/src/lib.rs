@@ -1,0 +1,1 @@
+//! What any kubectl plugin needs.

@@ -1,0 +1,3 @@
+//! `kubectl safe-drain`.
+
+fn main() {}

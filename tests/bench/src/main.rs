@@ -1,0 +1,3 @@
+//! Benchmarks that print ratios against kubectl in the same run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A throwaway real control plane.

@@ -1,0 +1,1 @@
+//! One test binary, so that all its tests share one control plane.

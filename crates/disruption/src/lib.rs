@@ -1,1 +1,13 @@
 //! Drain and rollout decisions: values in, values out.
+//!
+//! Nothing here knows a client, a clock, an environment, a terminal, a file or a socket: a snapshot comes in, a plan
+//! goes out.
+
+pub mod budget;
+pub mod diff;
+pub mod drain;
+pub mod event;
+pub mod model;
+pub mod outcome;
+pub mod snapshot;
+pub mod workload;

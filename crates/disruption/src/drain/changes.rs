@@ -1,0 +1,56 @@
+//! Everything that a drain changes, as unified diffs: nodes, and where the pods of each budget stand.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
+
+use crate::{
+    diff,
+    drain::plan::{NodePlan, Plan},
+    model::{NodeName, Pod},
+};
+
+/// The diff of the whole plan.
+pub(super) fn diff(plan: &Plan<'_>) -> String {
+    // By address: a pod of the plan is the very pod of the snapshot.
+    let comes_back: HashMap<*const Pod, bool> = plan
+        .pods
+        .iter()
+        .filter(|planned| planned.wave().is_some())
+        .map(|planned| (std::ptr::from_ref(planned.pod), planned.judgement.comeback.is_expected()))
+        .collect();
+    let comeback = |pod: &Pod| comes_back.get(&std::ptr::from_ref(pod)).copied();
+    let mut text = String::new();
+    for node in &plan.nodes {
+        let unschedulable = node.node.is_some_and(|node| node.unschedulable);
+        let before = describe_node(plan, node, unschedulable, &|_| true);
+        let after = describe_node(plan, node, true, &|pod| comeback(pod).is_none());
+        text.push_str(&diff::unified(&format!("node/{}", node.name), &before, &after));
+    }
+    let targets: HashSet<&NodeName> = plan.nodes.iter().map(|node| node.name).collect();
+    for account in plan.ledger.accounts() {
+        let is_here = |pod: &Pod| pod.node.as_ref().is_some_and(|node| targets.contains(node));
+        let here = account.covered.iter().filter(|pod| is_here(pod)).count();
+        let elsewhere = account.covered.len() - here;
+        let leaving = account.covered.iter().filter(|pod| comeback(pod).is_some()).count();
+        let returning = account.covered.iter().filter(|pod| comeback(pod) == Some(true)).count();
+        let before = describe_budget(here, elsewhere);
+        let after = describe_budget(here - leaving, elsewhere + returning);
+        text.push_str(&diff::unified(&format!("poddisruptionbudget/{}", account.budget.name), &before, &after));
+    }
+    text
+}
+
+fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: bool, stays: &dyn Fn(&Pod) -> bool) -> String {
+    let mut text = format!("spec:\n  unschedulable: {unschedulable}\npods:\n");
+    for planned in plan.pods.iter().filter(|planned| planned.node == node.name && stays(planned.pod)) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "- {}", planned.pod.name);
+    }
+    text
+}
+
+fn describe_budget(here: usize, elsewhere: usize) -> String {
+    format!("podsOnDrainedNodes: {here}\npodsElsewhere: {elsewhere}\n")
+}

@@ -1,0 +1,359 @@
+//! The sentences of a plan. Texts that kubectl has are kubectl's.
+
+use std::fmt::Write as _;
+
+use crate::{
+    budget::ledger::{Account, BudgetState, Ledger},
+    drain::{
+        filter::{Comeback, Loss, Reason},
+        plan::{BudgetVerdict, Plan, PodPlan, Verdict},
+    },
+    model::{DisruptionBudget, IntOrPercent, Phase, Pod, Workload},
+    workload::{Owner, Workloads},
+};
+
+/// How many names a sentence lists before it counts the rest.
+const MOST_NAMES: usize = 3;
+
+impl Reason<'_> {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotSelected => "NotSelected",
+            Self::TerminatingTooLong => "TerminatingTooLong",
+            Self::DaemonSetManaged { .. } => "DaemonSetManaged",
+            Self::DaemonSetGone { .. } => "DaemonSetGone",
+            Self::StaticPod => "StaticPod",
+            Self::LocalStorage { .. } => "LocalStorage",
+            Self::Unreplicated { .. } => "Unreplicated",
+            Self::Terminating => "Terminating",
+            Self::Finished => "Finished",
+            Self::OwnerGone(_) => "OwnerGone",
+            Self::CustomController(_) => "CustomController",
+            Self::JobCountsEviction { .. } => "JobCountsEviction",
+            Self::HostPath(_) => "HostPath",
+            Self::VolumeClaims(_) => "VolumeClaims",
+            Self::ToleratesCordon => "ToleratesCordon",
+            Self::Finalizers(_) => "Finalizers",
+            Self::NodeNotReady { .. } => "NodeNotReady",
+            Self::HeldForOtherTool(_) => "HeldForOtherTool",
+            Self::NoPreStop => "NoPreStop",
+        }
+    }
+
+    /// What it is, about all pods for which it holds.
+    pub fn message(&self) -> String {
+        match self {
+            Self::NotSelected => "not selected by --pod-selector".into(),
+            Self::TerminatingTooLong => "terminating for longer than --skip-wait-for-delete-timeout".into(),
+            Self::DaemonSetManaged { ignored: false } => {
+                "DaemonSet-managed Pods (use --ignore-daemonsets to ignore)".into()
+            }
+            Self::DaemonSetManaged { ignored: true } => "ignoring DaemonSet-managed Pods".into(),
+            Self::DaemonSetGone { name, forced: _ } => format!("daemonsets.apps {name:?} not found"),
+            Self::StaticPod => "static Pods, which only their node's kubelet controls".into(),
+            Self::LocalStorage { volumes: _, deleted: false } => {
+                "Pods with local storage (use --delete-emptydir-data to override)".into()
+            }
+            Self::LocalStorage { volumes: _, deleted: true } => "deleting Pods with local storage".into(),
+            Self::Unreplicated { forced: false } => "Pods that declare no controller (use --force to override)".into(),
+            Self::Unreplicated { forced: true } => "deleting Pods that declare no controller".into(),
+            Self::Terminating => "terminating already: waited for, not evicted again".into(),
+            Self::Finished => "finished Pods: removed at once, nothing runs in them".into(),
+            Self::OwnerGone(owner) => {
+                format!("{} {} no longer exists: nothing brings its Pods back", owner.kind, owner.name)
+            }
+            Self::CustomController(owner) => {
+                format!("{} {} decides whether its Pods come back", owner.kind, owner.name)
+            }
+            Self::JobCountsEviction { job, backoff_limit } => {
+                format!("Job {job} counts the eviction as a failure (backoffLimit {backoff_limit})")
+            }
+            Self::HostPath(paths) => format!("hostPath {}: what it holds stays on this node", list(paths.iter())),
+            Self::VolumeClaims(claims) => {
+                format!("claim {}: the replacement runs only where that volume can be mounted", list(claims.iter()))
+            }
+            Self::ToleratesCordon => {
+                "tolerates node.kubernetes.io/unschedulable: the scheduler may put it straight back".into()
+            }
+            Self::Finalizers(finalizers) => {
+                format!("finalizer {} keeps the Pod until it is removed", list(finalizers.iter()))
+            }
+            Self::NodeNotReady { node, reason } => {
+                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                format!("node {node} is not Ready{reason}: its kubelet may never confirm that Pods stopped")
+            }
+            Self::HeldForOtherTool(hold) => format!("marked {}; a drain moves it all the same", hold.key_and_value()),
+            Self::NoPreStop => "serves without a preStop delay: requests are lost while it stops".into(),
+        }
+    }
+
+    /// What helps, if anything does.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::DaemonSetManaged { ignored: false } => "--ignore-daemonsets".into(),
+            Self::LocalStorage { volumes, deleted: false } => {
+                let on_disk = volumes.iter().any(|volume| !volume.in_memory);
+                let what = if on_disk { "the data on it is lost" } else { "it is in memory only" };
+                format!("--delete-emptydir-data ({what})")
+            }
+            Self::Unreplicated { forced: false } => "--force (nothing brings them back)".into(),
+            Self::DaemonSetGone { forced: false, .. } => "--force".into(),
+            Self::OwnerGone(owner) => format!("create {} {} again first, or accept the loss", owner.kind, owner.name),
+            Self::JobCountsEviction { job, .. } => {
+                format!("let Job {job} finish first, or have its podFailurePolicy ignore DisruptionTarget")
+            }
+            Self::VolumeClaims(_) => "a local volume exists on one node only: see kubectl describe pv".into(),
+            Self::ToleratesCordon => "drop the toleration, or taint the node with a key of your own".into(),
+            Self::NodeNotReady { node, .. } => format!(
+                "if the machine is off for good: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+            ),
+            Self::NoPreStop => "a preStop sleep of a few seconds".into(),
+            Self::DaemonSetManaged { ignored: true }
+            | Self::DaemonSetGone { forced: true, .. }
+            | Self::LocalStorage { deleted: true, .. }
+            | Self::Unreplicated { forced: true }
+            | Self::NotSelected
+            | Self::TerminatingTooLong
+            | Self::StaticPod
+            | Self::Terminating
+            | Self::Finished
+            | Self::CustomController(_)
+            | Self::HostPath(_)
+            | Self::Finalizers(_)
+            | Self::HeldForOtherTool(_) => return None,
+        })
+    }
+}
+
+/// What the budgets say of a pod, and what would help; empty where there is nothing to say.
+pub(super) fn budget_message(
+    planned: &PodPlan<'_>,
+    ledger: &Ledger<'_>,
+    workloads: &Workloads,
+) -> (String, Option<String>) {
+    let accounts: Vec<&Account<'_>> = ledger.budgets_of(planned.pod).collect();
+    match (planned.budget, accounts.as_slice()) {
+        (BudgetVerdict::None, _) => (String::new(), None),
+        (BudgetVerdict::Free, [account]) => (format!("{} need not be asked", shown(account.budget)), None),
+        (BudgetVerdict::Free, _) => ("no budget need be asked".into(), None),
+        (BudgetVerdict::Unknown, _) => ("the budgets could not be read".into(), None),
+        (BudgetVerdict::MultipleBudgets, accounts) => {
+            let names: Vec<&str> = accounts.iter().map(|account| account.budget.name.name.as_str()).collect();
+            let message = format!(
+                "{} disruption budgets cover it ({}), which the eviction API refuses",
+                names.len(),
+                names.join(", ")
+            );
+            (message, Some("narrow their selectors so that one of them covers it".into()))
+        }
+        (BudgetVerdict::Allowed, [account]) => (format!("{} allows it now", shown(account.budget)), None),
+        (BudgetVerdict::Later, [account]) => {
+            (format!("{} allows it once replacements are Ready", shown(account.budget)), None)
+        }
+        (_, [account]) => (account_message(account, planned.pod), account_remedy(account, workloads)),
+        (_, _) => (String::new(), None),
+    }
+}
+
+fn shown(budget: &DisruptionBudget) -> String {
+    format!("disruption budget {}", budget.name.name)
+}
+
+/// How a budget stands, for the list of budgets.
+pub(super) fn account_summary(account: &Account<'_>) -> String {
+    match account.state {
+        BudgetState::Open => String::new(),
+        _ => block_message(account, None),
+    }
+}
+
+fn account_message(account: &Account<'_>, pod: &Pod) -> String {
+    block_message(account, Some(pod))
+}
+
+fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
+    let name = shown(account.budget);
+    let counts = account.counts;
+    let needs = format!("{name} needs {} healthy pods and has {} currently", counts.desired, counts.healthy);
+    match &account.state {
+        BudgetState::AlwaysBlocked => format!("{needs}: {}", why_impossible(account)),
+        BudgetState::SyncFailed(message) => {
+            format!("{name} allows nothing, the controller cannot compute it: {message}")
+        }
+        BudgetState::StillProcessing => format!("the newest change of {name} is still being processed by the server"),
+        BudgetState::Unknown(what) => format!("{name} could not be computed: {what}"),
+        BudgetState::Open | BudgetState::BlockedNow => match waits_for(account, asking) {
+            Some(pods) => format!("{needs}: waits for {pods}"),
+            None => format!("{needs}: nothing brings back what it gives"),
+        },
+    }
+}
+
+fn why_impossible(account: &Account<'_>) -> String {
+    let budget = account.budget;
+    match (&budget.min_available, &budget.max_unavailable) {
+        (None, None) => "it sets neither minAvailable nor maxUnavailable, which never allows an eviction".into(),
+        (_, Some(Ok(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))) => {
+            "its maxUnavailable of 0 never allows an eviction".into()
+        }
+        _ if account.counts.expected <= 0 => {
+            "it covers no pod that a controller owns, so it never allows an eviction".into()
+        }
+        (Some(Ok(min_available)), _) => format!(
+            "its minAvailable of {min_available} leaves none of {} to spare",
+            counted(account.counts.expected, "pod")
+        ),
+        _ => "it leaves no pod to spare".into(),
+    }
+}
+
+/// The covered pods that are not healthy: what the budget waits for.
+fn waits_for(account: &Account<'_>, asking: Option<&Pod>) -> Option<String> {
+    let unhealthy: Vec<String> =
+        account.covered.iter().filter(|pod| !pod.is_healthy() && !pod.is_finished()).map(|pod| describe(pod)).collect();
+    let owned = account.covered.iter().filter(|pod| pod.controller.is_some() && !pod.is_finished()).count();
+    let missing = usize::try_from(account.counts.expected).unwrap_or_default().saturating_sub(owned);
+    let mut parts = Vec::new();
+    if !unhealthy.is_empty() {
+        parts.push(list(unhealthy.iter()));
+    }
+    if missing > 0 {
+        parts.push(format!("{} that does not exist yet", counted(i32::try_from(missing).unwrap_or(i32::MAX), "pod")));
+    }
+    match (parts.is_empty(), asking) {
+        (false, _) => Some(parts.join(" and ")),
+        (true, _) => None,
+    }
+}
+
+fn describe(pod: &Pod) -> String {
+    let place = pod.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let state = if pod.is_terminating() {
+        "terminating".to_owned()
+    } else {
+        match (&pod.trouble, pod.phase) {
+            (Some(trouble), _) => format!("not Ready, {trouble}"),
+            (None, Phase::Pending) => "Pending".to_owned(),
+            (None, _) => "not Ready".to_owned(),
+        }
+    };
+    format!("pod {}{place} ({state})", pod.name)
+}
+
+fn account_remedy(account: &Account<'_>, workloads: &Workloads) -> Option<String> {
+    let budget = account.budget;
+    let namespace = &budget.name.namespace;
+    match &account.state {
+        BudgetState::AlwaysBlocked => Some(match (&budget.min_available, &budget.max_unavailable) {
+            (None, None) | (_, Some(Ok(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))) => {
+                format!("set its maxUnavailable to 1: kubectl -n {namespace} edit pdb {}", budget.name.name)
+            }
+            _ if account.counts.expected <= 0 => {
+                format!("give it an integer minAvailable: kubectl -n {namespace} edit pdb {}", budget.name.name)
+            }
+            _ => match scalable_owner(account, workloads) {
+                Some(owner) => format!(
+                    "run one more replica: kubectl -n {namespace} scale {}/{} --replicas={}",
+                    owner.kind.as_str().to_lowercase(),
+                    owner.name.name,
+                    owner.replicas + 1
+                ),
+                None => format!("lower it: kubectl -n {namespace} edit pdb {}", budget.name.name),
+            },
+        }),
+        BudgetState::SyncFailed(_) => {
+            Some("give it an integer minAvailable, or a selector that leaves such pods out".into())
+        }
+        BudgetState::Open | BudgetState::BlockedNow => {
+            let unhealthy = account.covered.iter().find(|pod| !pod.is_healthy() && !pod.is_finished())?;
+            Some(format!("kubectl -n {namespace} describe pod {}", unhealthy.name.name))
+        }
+        BudgetState::StillProcessing | BudgetState::Unknown(_) => None,
+    }
+}
+
+fn scalable_owner<'a>(account: &Account<'a>, workloads: &'a Workloads) -> Option<&'a Workload> {
+    account.covered.iter().find_map(|pod| match workloads.root(pod) {
+        Owner::Workload(workload) if workload.kind.has_scale() => Some(workload),
+        _ => None,
+    })
+}
+
+/// Who brings a pod back, or that nobody does.
+pub(super) fn comeback_message(comeback: Comeback<'_>) -> Option<String> {
+    let of = |workload: &Workload| format!("{} {}", workload.kind.as_str(), workload.name.name);
+    Some(match comeback {
+        Comeback::Stays => return None,
+        Comeback::By(workload) => format!("{} brings it back", of(workload)),
+        Comeback::Uncertain(owner) => format!("{} {} decides whether it comes back", owner.kind, owner.name),
+        Comeback::Lost(loss) => match loss {
+            Loss::NoController => "it has no controller: nothing brings it back".into(),
+            Loss::OwnerGone(owner) => format!("{} {} is gone: nothing brings it back", owner.kind, owner.name),
+            Loss::OwnerDeleting(workload) => format!("{} is being deleted: nothing brings it back", of(workload)),
+            Loss::ScaledToZero(workload) => format!("{} wants no pods: nothing brings it back", of(workload)),
+            Loss::JobEnded(workload) => format!("{} has ended or is suspended: nothing brings it back", of(workload)),
+            Loss::Finished => "it has finished".into(),
+        },
+    })
+}
+
+/// The verdict of a plan in one sentence.
+pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
+    let count = |test: &dyn Fn(&PodPlan<'_>) -> bool| {
+        i32::try_from(plan.pods.iter().filter(|planned| test(planned)).count()).unwrap_or(i32::MAX)
+    };
+    let nodes = match plan.nodes.as_slice() {
+        [node] => format!("node {}", node.name),
+        nodes => format!("{} nodes", nodes.len()),
+    };
+    let evicted = count(&|planned| planned.wave().is_some());
+    let needs_flag = count(&|planned| {
+        planned.judgement.reasons.iter().any(|reason| reason.severity() == super::filter::Severity::Error)
+    });
+    let blocked = count(&|planned| planned.is_blocked());
+    match plan.verdict() {
+        Verdict::Clear if evicted == 0 => format!("{nodes} can be drained: no pod has to move"),
+        Verdict::Clear => format!(
+            "{nodes} can be drained: {} in {}",
+            counted(evicted, "pod"),
+            counted(i32::try_from(plan.waves.len()).unwrap_or(i32::MAX), "wave")
+        ),
+        Verdict::Refused if blocked > 0 => format!(
+            "{nodes} cannot be drained: {} a flag, {} blocked by a disruption budget",
+            needs(needs_flag),
+            are(blocked)
+        ),
+        Verdict::Refused => format!("{nodes} cannot be drained: {} a flag", needs(needs_flag)),
+        Verdict::Blocked => format!("{nodes} cannot be drained: {} blocked by a disruption budget", are(blocked)),
+    }
+}
+
+fn needs(pods: i32) -> String {
+    if pods == 1 { "1 pod needs".into() } else { format!("{pods} pods need") }
+}
+
+fn are(pods: i32) -> String {
+    if pods == 1 { "1 pod is".into() } else { format!("{pods} pods are") }
+}
+
+/// `1 pod`, `2 pods`.
+pub(super) fn counted(count: i32, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn list(names: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
+    let total = names.len();
+    let mut text = String::new();
+    for (index, name) in names.take(MOST_NAMES).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(name.as_ref());
+    }
+    if total > MOST_NAMES {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " and {} more", total - MOST_NAMES);
+    }
+    text
+}

@@ -1,0 +1,162 @@
+//! In which order pods go: rounds of evictions, each after the replacements of the round before are Ready.
+//!
+//! Waves are for a reader; a drain does not stop at their borders.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    budget::ledger::{Answer, Block, Draw, Ledger},
+    drain::filter::Comeback,
+    model::{Pod, Uid, WorkloadKind},
+};
+
+/// A pod that filters let go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaver<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) comeback: Comeback<'a>,
+}
+
+/// When a pod goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// In a wave, counted from 1, after this answer of the ledger.
+    Wave(u32, Answer),
+    /// Not in this drain, because of this.
+    Never(Block),
+}
+
+/// The waves and how long they take.
+#[derive(Debug, Default)]
+pub(super) struct Schedule<'a> {
+    /// By leaver: its turn.
+    pub(super) turns: Vec<Option<Turn>>,
+    /// By wave: the pods whose replacements it waits for.
+    pub(super) waits_for: Vec<Vec<&'a Pod>>,
+    /// From the first eviction until the last pod is gone and replaced, in seconds: an upper estimate from grace periods
+    /// and observed start times.
+    pub(super) estimated_seconds: i64,
+}
+
+/// How long a replacement is taken to need until it is Ready, where no pod of its owner shows it.
+const ASSUMED_START_SECONDS: i64 = 10;
+
+/// Plays the drain through on the ledger.
+pub(super) fn schedule<'a>(
+    leavers: &[Leaver<'a>],
+    ledger: &mut Ledger<'_>,
+    grace_period_seconds: Option<u32>,
+    all_pods: &[Pod],
+) -> Schedule<'a> {
+    let start_times = observed_starts(leavers, all_pods);
+    let mut schedule = Schedule { turns: vec![None; leavers.len()], ..Schedule::default() };
+    let mut waiting = in_order(leavers);
+    let mut last_wave: HashMap<Draw, Vec<&'a Pod>> = HashMap::new();
+    let mut free_at: HashMap<Draw, i64> = HashMap::new();
+    for wave in 1.. {
+        let mut going: Vec<usize> = Vec::new();
+        waiting.retain(|&number| {
+            let leaver = leavers[number];
+            let answer = ledger.ask(leaver.pod);
+            if matches!(answer, Answer::Blocked(_)) {
+                return true;
+            }
+            if is_limited(answer) {
+                ledger.take(leaver.pod);
+            }
+            schedule.turns[number] = Some(Turn::Wave(wave, answer));
+            going.push(number);
+            false
+        });
+        if going.is_empty() {
+            break;
+        }
+        let mut waits_for: BTreeMap<(&str, &str), &'a Pod> = BTreeMap::new();
+        let mut this_wave: HashMap<Draw, Vec<&'a Pod>> = HashMap::new();
+        let mut next_free = free_at.clone();
+        for &number in &going {
+            let Leaver { pod, comeback, .. } = leavers[number];
+            let limited = matches!(schedule.turns[number], Some(Turn::Wave(_, answer)) if is_limited(answer));
+            let draws = if limited { ledger.draws(pod) } else { Vec::new() };
+            let begins = draws.iter().filter_map(|draw| free_at.get(draw)).max().copied().unwrap_or_default();
+            let stops = grace_period_seconds.map_or(pod.grace_seconds, i64::from);
+            let starts = pod.controller.as_ref().and_then(|owner| start_times.get(&owner.uid)).copied();
+            let done = begins + replacement_seconds(pod, comeback, stops, starts);
+            schedule.estimated_seconds = schedule.estimated_seconds.max(done).max(begins + stops);
+            for draw in draws {
+                if wave > 1 {
+                    waits_for.extend(
+                        last_wave
+                            .get(&draw)
+                            .into_iter()
+                            .flatten()
+                            .map(|pod| ((&*pod.name.namespace, &*pod.name.name), *pod)),
+                    );
+                }
+                this_wave.entry(draw).or_default().push(pod);
+                let free = next_free.entry(draw).or_default();
+                *free = done.max(*free);
+            }
+            if limited && comeback.is_expected() {
+                ledger.refill(pod);
+            }
+        }
+        free_at = next_free;
+        last_wave = this_wave;
+        schedule.waits_for.push(waits_for.into_values().collect());
+    }
+    for number in waiting {
+        if let Answer::Blocked(block) = ledger.ask(leavers[number].pod) {
+            schedule.turns[number] = Some(Turn::Never(block));
+        }
+    }
+    schedule
+}
+
+fn is_limited(answer: Answer) -> bool {
+    matches!(answer, Answer::Allowed | Answer::AllowedByImplied)
+}
+
+/// Pods that need no budget first, since they cost nothing; then the less important ones.
+fn in_order(leavers: &[Leaver<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..leavers.len()).collect();
+    order.sort_by_key(|&number| {
+        let pod = leavers[number].pod;
+        (pod.is_healthy(), pod.priority, &pod.name)
+    });
+    order
+}
+
+/// Seconds from the eviction of a pod until what it leaves is made good.
+fn replacement_seconds(pod: &Pod, comeback: Comeback<'_>, stops: i64, starts: Option<i64>) -> i64 {
+    let starts = starts.unwrap_or(ASSUMED_START_SECONDS);
+    match comeback {
+        // The same name can only come again when the old object is gone.
+        Comeback::By(workload) if workload.kind == WorkloadKind::StatefulSet => stops + starts,
+        // Other owners create the replacement as soon as the deletion begins.
+        Comeback::By(_) | Comeback::Uncertain(_) if !pod.is_finished() => starts,
+        _ => 0,
+    }
+}
+
+/// For each owner of a leaver, the median of how long its pods took to become Ready.
+fn observed_starts<'a>(leavers: &[Leaver<'a>], all_pods: &[Pod]) -> HashMap<&'a Uid, i64> {
+    let mut seen: HashMap<&Uid, Vec<i64>> = HashMap::new();
+    for leaver in leavers {
+        if let Some(owner) = &leaver.pod.controller {
+            seen.entry(&owner.uid).or_default();
+        }
+    }
+    for pod in all_pods {
+        let times = pod.controller.as_ref().and_then(|owner| seen.get_mut(&owner.uid));
+        if let (Some(times), Some(seconds)) = (times, pod.start_seconds) {
+            times.push(seconds);
+        }
+    }
+    seen.into_iter()
+        .filter_map(|(owner, mut times)| {
+            times.sort_unstable();
+            Some((owner, *times.get(times.len() / 2)?))
+        })
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! What owns pods and brings them back: Deployments, `ReplicaSet`s, `ReplicationController`s, `StatefulSet`s,
+//! `DaemonSet`s and Jobs.
+
+use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core};
+
+use super::{IntOrPercent, ObjectName, OwnerRef, Uid};
+
+/// A workload, pruned to its scale, its owner and its rules for replacing pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// What it is.
+    pub kind: WorkloadKind,
+    /// Namespace and name.
+    pub name: ObjectName,
+    /// UID.
+    pub uid: Uid,
+    /// Its own controlling owner: a `ReplicaSet`'s Deployment, a Job's `CronJob`.
+    pub controller: Option<OwnerRef>,
+    /// Pods that it wants: `spec.replicas`, a Job's parallelism, a `DaemonSet`'s desired number.
+    pub replicas: i32,
+    /// Whether it is being deleted.
+    pub is_deleting: bool,
+    /// How it replaces pods in its own rolling update.
+    pub strategy: UpdateStrategy,
+    /// Rules of a Job.
+    pub job: Option<JobRules>,
+}
+
+/// The built-in kinds of workloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WorkloadKind {
+    /// apps Deployment.
+    Deployment,
+    /// apps `ReplicaSet`.
+    ReplicaSet,
+    /// core `ReplicationController`.
+    ReplicationController,
+    /// apps `StatefulSet`.
+    StatefulSet,
+    /// apps `DaemonSet`.
+    DaemonSet,
+    /// batch Job.
+    Job,
+}
+
+/// How a workload's own update replaces pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpdateStrategy {
+    /// A Deployment's `RollingUpdate`.
+    Rolling {
+        /// `maxUnavailable`, a fraction rounded down.
+        max_unavailable: IntOrPercent,
+        /// `maxSurge`, a fraction rounded up.
+        max_surge: IntOrPercent,
+    },
+    /// A Deployment's `Recreate`.
+    Recreate,
+    /// No rolling update, or one of a kind that drains do not look at.
+    None,
+}
+
+/// What a Job says about pods that go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobRules {
+    /// Whether a pod that is evicted counts as a failure towards `backoffLimit`.
+    pub counts_evictions: bool,
+    /// `spec.backoffLimit`.
+    pub backoff_limit: i32,
+    /// `spec.suspend`: nothing is brought back while set.
+    pub is_suspended: bool,
+    /// Whether it has completed or failed: nothing is brought back any more.
+    pub is_finished: bool,
+}
+
+impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::ReplicationController,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Job,
+    ];
+
+    /// The kind's name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job => "Job",
+        }
+    }
+
+    /// The resource with its group, as the server names it in messages: `daemonsets.apps`.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments.apps",
+            Self::ReplicaSet => "replicasets.apps",
+            Self::ReplicationController => "replicationcontrollers",
+            Self::StatefulSet => "statefulsets.apps",
+            Self::DaemonSet => "daemonsets.apps",
+            Self::Job => "jobs.batch",
+        }
+    }
+
+    /// The kind that a reference names, whatever its version. `extensions` is where apps kinds once lived.
+    pub fn named_by(owner: &OwnerRef) -> Option<Self> {
+        match (owner.group.as_str(), owner.kind.as_str()) {
+            ("apps" | "extensions", "Deployment") => Some(Self::Deployment),
+            ("apps" | "extensions", "ReplicaSet") => Some(Self::ReplicaSet),
+            ("", "ReplicationController") => Some(Self::ReplicationController),
+            ("apps", "StatefulSet") => Some(Self::StatefulSet),
+            ("apps", "DaemonSet") => Some(Self::DaemonSet),
+            ("batch", "Job") => Some(Self::Job),
+            _ => None,
+        }
+    }
+
+    /// Whether the API serves a `scale` subresource for it, which disruption budgets with percentages need.
+    pub const fn has_scale(self) -> bool {
+        !matches!(self, Self::DaemonSet | Self::Job)
+    }
+}
+
+/// A Deployment's `maxUnavailable` and `maxSurge` where it names none.
+const DEFAULT_ROLLING: IntOrPercent = IntOrPercent::Percent(25);
+
+impl From<apps::Deployment> for Workload {
+    fn from(deployment: apps::Deployment) -> Self {
+        let strategy = deployment.spec.strategy.unwrap_or_default();
+        let rolling = strategy.rolling_update.unwrap_or_default();
+        let read =
+            |value: Option<_>| value.and_then(|value| IntOrPercent::try_from(&value).ok()).unwrap_or(DEFAULT_ROLLING);
+        let strategy = match strategy.type_.as_deref() {
+            Some("Recreate") => UpdateStrategy::Recreate,
+            _ => UpdateStrategy::Rolling {
+                max_unavailable: read(rolling.max_unavailable),
+                max_surge: read(rolling.max_surge),
+            },
+        };
+        Self { strategy, ..Self::read(WorkloadKind::Deployment, deployment.metadata, deployment.spec.replicas) }
+    }
+}
+
+impl From<apps::ReplicaSet> for Workload {
+    fn from(set: apps::ReplicaSet) -> Self {
+        Self::read(WorkloadKind::ReplicaSet, set.metadata, set.spec.replicas)
+    }
+}
+
+impl From<core::ReplicationController> for Workload {
+    fn from(controller: core::ReplicationController) -> Self {
+        let replicas = controller.spec.and_then(|spec| spec.replicas);
+        Self::read(WorkloadKind::ReplicationController, controller.metadata, replicas)
+    }
+}
+
+impl From<apps::StatefulSet> for Workload {
+    fn from(set: apps::StatefulSet) -> Self {
+        Self::read(WorkloadKind::StatefulSet, set.metadata, set.spec.replicas)
+    }
+}
+
+impl From<apps::DaemonSet> for Workload {
+    fn from(set: apps::DaemonSet) -> Self {
+        let desired = set.status.map(|status| status.desired_number_scheduled);
+        Self::read(WorkloadKind::DaemonSet, set.metadata, desired)
+    }
+}
+
+impl From<batch::Job> for Workload {
+    fn from(job: batch::Job) -> Self {
+        let spec = job.spec.unwrap_or_default();
+        let conditions = job.status.and_then(|status| status.conditions).unwrap_or_default();
+        let rules = JobRules {
+            counts_evictions: counts_evictions(&spec),
+            backoff_limit: spec.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT),
+            is_suspended: spec.suspend.unwrap_or_default(),
+            is_finished: conditions.iter().any(|condition| {
+                matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+            }),
+        };
+        Self { job: Some(rules), ..Self::read(WorkloadKind::Job, job.metadata, spec.parallelism) }
+    }
+}
+
+/// A Job's `backoffLimit` where it names none.
+const DEFAULT_BACKOFF_LIMIT: i32 = 6;
+
+/// An evicted pod counts as failed unless a pod failure policy ignores condition `DisruptionTarget` (KEP-3329).
+fn counts_evictions(spec: &batch::JobSpec) -> bool {
+    let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+    !rules.filter(|rule| rule.action == "Ignore").flat_map(|rule| rule.on_pod_conditions.iter().flatten()).any(
+        |condition| {
+            condition.type_ == "DisruptionTarget" && condition.status.as_deref().is_none_or(|status| status == "True")
+        },
+    )
+}
+
+impl Workload {
+    fn read(
+        kind: WorkloadKind,
+        mut meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+        replicas: Option<i32>,
+    ) -> Self {
+        Self {
+            kind,
+            controller: OwnerRef::controller_of(&meta),
+            replicas: replicas.unwrap_or(1),
+            is_deleting: meta.deletion_timestamp.is_some(),
+            strategy: UpdateStrategy::None,
+            job: None,
+            uid: Uid::take(&mut meta),
+            name: ObjectName::take(&mut meta),
+        }
+    }
+}

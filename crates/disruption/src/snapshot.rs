@@ -1,0 +1,145 @@
+//! What was seen at one moment: plain data, with what could not be read marked unknown, never silently empty.
+
+mod file;
+
+use std::{collections::BTreeMap, fmt};
+
+use jiff::Timestamp;
+
+use crate::{
+    model::{DisruptionBudget, Node, Pod, Workload, WorkloadKind},
+    workload::Workloads,
+};
+
+pub use file::{ReadError, read};
+
+/// The cluster at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// When it was taken, by the server's clock: the only `now` that decisions know.
+    pub taken_at: Timestamp,
+    /// All nodes that were asked for.
+    pub nodes: Vec<Node>,
+    /// All pods of the cluster.
+    pub pods: Vec<Pod>,
+    /// All disruption budgets.
+    pub budgets: Vec<DisruptionBudget>,
+    /// Everything that owns pods.
+    pub workloads: Workloads,
+    /// Kinds that could not be read: their lists are empty and mean nothing.
+    pub unknown: BTreeMap<Kind, Unreadable>,
+}
+
+/// A kind of objects that a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Nodes.
+    Node,
+    /// Pods.
+    Pod,
+    /// Disruption budgets.
+    PodDisruptionBudget,
+    /// A kind of workload.
+    Workload(WorkloadKind),
+}
+
+/// Why a kind is unknown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The file holds no object of this kind, which does not mean that the cluster has none.
+    NotInFile,
+    /// The server refused, in its words.
+    Forbidden(String),
+    /// Reading failed otherwise.
+    Failed(String),
+}
+
+/// One object of a kind that a snapshot holds.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A node.
+    Node(Node),
+    /// A pod.
+    Pod(Box<Pod>),
+    /// A disruption budget.
+    Budget(Box<DisruptionBudget>),
+    /// A workload.
+    Workload(Box<Workload>),
+}
+
+impl Snapshot {
+    /// An empty snapshot of which every kind is known.
+    pub fn new(taken_at: Timestamp) -> Self {
+        Self {
+            taken_at,
+            nodes: Vec::new(),
+            pods: Vec::new(),
+            budgets: Vec::new(),
+            workloads: Workloads::default(),
+            unknown: BTreeMap::new(),
+        }
+    }
+
+    /// Puts an object in.
+    pub fn insert(&mut self, object: Object) {
+        match object {
+            Object::Node(node) => self.nodes.push(node),
+            Object::Pod(pod) => self.pods.push(*pod),
+            Object::Budget(budget) => self.budgets.push(*budget),
+            Object::Workload(workload) => self.workloads.insert(*workload),
+        }
+    }
+
+    /// Marks a kind as one that could not be read.
+    pub fn mark_unknown(&mut self, kind: Kind, why: Unreadable) {
+        if let Kind::Workload(kind) = kind {
+            self.workloads.mark_unknown(kind);
+        }
+        self.unknown.insert(kind, why);
+    }
+
+    /// Whether a kind was read.
+    pub fn knows(&self, kind: Kind) -> bool {
+        !self.unknown.contains_key(&kind)
+    }
+}
+
+impl Object {
+    /// The object's kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Node(_) => Kind::Node,
+            Self::Pod(_) => Kind::Pod,
+            Self::Budget(_) => Kind::PodDisruptionBudget,
+            Self::Workload(workload) => Kind::Workload(workload.kind),
+        }
+    }
+}
+
+impl Kind {
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Node, Self::Pod, Self::PodDisruptionBudget]
+            .into_iter()
+            .chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
+    }
+
+    /// The resource with its group, as the server names it.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Node => "nodes",
+            Self::Pod => "pods",
+            Self::PodDisruptionBudget => "poddisruptionbudgets.policy",
+            Self::Workload(kind) => kind.resource(),
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotInFile => f.write_str("the file holds none"),
+            Self::Forbidden(message) | Self::Failed(message) => f.write_str(message),
+        }
+    }
+}

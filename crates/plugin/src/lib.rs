@@ -1,1 +1,15 @@
-//! What any kubectl plugin needs.
+//! What any kubectl plugin needs: kubectl's global flags, printing, errors, exit codes.
+//!
+//! A plugin's `main` is one call of [`cli::run`]; see its example.
+
+pub mod cli;
+pub mod error;
+pub mod exit;
+pub mod flags;
+mod log;
+pub mod printer;
+pub mod shell;
+pub mod styles;
+pub mod table;
+pub mod text;
+pub mod values;

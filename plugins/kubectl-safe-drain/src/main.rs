@@ -1,3 +1,37 @@
-//! `kubectl safe-drain`.
+//! `kubectl safe-drain`: what it was asked for goes to one command, and its outcome becomes the exit code.
 
-fn main() {}
+mod arguments;
+mod cordon;
+mod plan;
+mod render;
+mod report;
+mod version;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use disruption::outcome::Exit;
+use plugin::{cli, error::CliError, shell::Shell, values::DryRun};
+
+fn main() -> ExitCode {
+    cli::run(run)
+}
+
+async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> {
+    match arguments.command {
+        Some(Command::Plan(flags)) => plan::run(flags, shell).await,
+        Some(Command::Cordon(flags)) => cordon::run(&flags, cordon::Wish::Unschedulable, shell).await,
+        Some(Command::Uncordon(flags)) => cordon::run(&flags, cordon::Wish::Schedulable, shell).await,
+        Some(Command::Version(flags)) => version::run(&flags, shell),
+        None => drain(arguments.drain, shell).await,
+    }
+}
+
+async fn drain(flags: arguments::DrainFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+    if flags.dry_run.strategy(&mut shell.printer) != DryRun::None {
+        return plan::run(flags, shell).await;
+    }
+    flags.resolve()?;
+    Err(CliError::new("draining comes next: this version plans, cordons and uncordons, and evicts nothing")
+        .hint("add --dry-run to see the plan of this drain"))
+}

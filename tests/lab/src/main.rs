@@ -1,3 +1,103 @@
-//! The lab by hand.
+//! The lab by hand: `up`, `down`, `status` and `demo`. The hidden commands are the lab's own processes.
 
-fn main() {}
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use lab::{Lab, demo, supervisor};
+
+/// A throwaway Kubernetes control plane with simulated nodes.
+#[derive(Parser)]
+#[command(name = "lab")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the control plane in the background, if it does not run.
+    Up,
+    /// End it, and delete all it has written.
+    Down,
+    /// Show whether it runs, and where.
+    Status,
+    /// Build a small shop on four nodes in it, and start it if need be.
+    Demo,
+    #[command(name = "__supervise", hide = true)]
+    Supervise { dir: PathBuf, binaries: PathBuf, linger: u64 },
+    #[command(name = "__watch", hide = true)]
+    Watch { supervisor: i32, dir: PathBuf },
+    #[command(name = "__exec", hide = true)]
+    Exec {
+        parent: i32,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Hold a private control plane until killed: for the test that nothing survives that.
+    #[command(name = "__occupy", hide = true)]
+    Occupy,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is the user interface")]
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up => {
+            let lab = Lab::start()?;
+            lab.hold()?;
+            introduce(&lab);
+        }
+        Command::Down => match Lab::running()? {
+            Some(lab) => lab.end()?,
+            None => println!("no lab is running"),
+        },
+        Command::Status => match Lab::running()? {
+            Some(lab) => introduce(&lab),
+            None => println!("no lab is running"),
+        },
+        Command::Demo => {
+            let lab = Lab::start()?;
+            lab.hold()?;
+            introduce(&lab);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(demo::build(&lab))?;
+            println!("\n{}", demo::DESCRIPTION);
+        }
+        Command::Supervise { dir, binaries, linger } => supervisor::supervise(&dir, &binaries, linger)?,
+        Command::Watch { supervisor, dir } => supervisor::watch(supervisor, &dir)?,
+        Command::Exec { parent, program, args } => supervisor::exec(parent, &program, &args)?,
+        Command::Occupy => {
+            let lab = Lab::private()?;
+            println!("{}", serde_json::to_string(lab.facts())?);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is the user interface")]
+fn introduce(lab: &Lab) {
+    let facts = lab.facts();
+    println!("# The lab is running at {}; end it with `cargo run -p lab -- down`.", facts.server);
+    println!("# Contexts: lab (all rights), lab-admin, lab-drainer, lab-viewer.");
+    println!("# Its kubectl: {}", lab.kubectl().display());
+    println!("export KUBECONFIG={}", lab.kubeconfig().display());
+}
+
+#[expect(clippy::print_stderr, reason = "this is the user interface")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::arithmetic::{self, Counts, SyncError};
 use crate::{
     drain::options::{MaxUnavailable, Options},
-    model::{DisruptionBudget, ObjectName, Phase, Pod, Uid, UnhealthyPods, UpdateStrategy, Workload, WorkloadKind},
+    model::{DisruptionBudget, ObjectName, OwnerRef, Phase, Pod, Uid, UnhealthyPods, UpdateStrategy, Workload, WorkloadKind},
     snapshot::{Kind, Snapshot},
     workload::{Owner, Workloads},
 };
@@ -183,6 +183,19 @@ impl<'a> Ledger<'a> {
     /// The implied budgets.
     pub fn implied(&self) -> &[ImpliedAccount<'a>] {
         &self.implied
+    }
+
+    /// Owners, with their namespaces, whose scale only the server can tell and nobody has asked for yet.
+    pub fn unasked_scales(&self, workloads: &Workloads) -> Vec<(String, OwnerRef)> {
+        let mut unasked: BTreeMap<&Uid, (String, OwnerRef)> = BTreeMap::new();
+        for pod in self.accounts.iter().flat_map(|account| &account.covered) {
+            if let Owner::Custom(owner) = workloads.root(pod)
+                && workloads.scale(&owner.uid).is_none()
+            {
+                unasked.entry(&owner.uid).or_insert_with(|| (pod.name.namespace.clone(), owner.clone()));
+            }
+        }
+        unasked.into_values().collect()
     }
 
     /// Whether budgets could be read at all.

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     budget::ledger::{Account, BudgetState, ImpliedAccount},
     model::{ObjectName, Pod},
+    outcome::Exit,
     workload::{Owner, Workloads},
 };
 
@@ -371,17 +372,32 @@ pub struct Unknown {
 /// What the server said to a dry run of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
 pub struct ServerAnswer {
     /// `node/NAME` or `pod/NAMESPACE/NAME`.
     pub object: String,
-    /// `cordon`, `evict` or `delete`.
-    pub request: String,
+    /// What was asked.
+    pub request: ServerRequest,
     /// Whether it would have been accepted.
     pub accepted: bool,
-    /// The HTTP status; null without an answer.
+    /// The HTTP status of a refusal; null otherwise.
     pub code: Option<u16>,
-    /// In the server's words; empty when accepted.
+    /// Whether a disruption budget refused it.
+    pub by_budget: bool,
+    /// The refusal in the server's words; empty when accepted.
     pub message: String,
+}
+
+/// A request of a server dry run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum ServerRequest {
+    /// Cordon a node.
+    Cordon,
+    /// Evict a pod.
+    Evict,
+    /// Delete a pod.
+    Delete,
 }
 
 /// Where a plan was made.
@@ -418,6 +434,38 @@ impl DrainPlan {
             estimated_seconds: *estimated_seconds,
             diff: changes::diff(plan),
         }
+    }
+}
+
+impl DrainPlan {
+    /// The exit code that it names.
+    pub fn exit(&self) -> Exit {
+        Exit::BY_PRECEDENCE.into_iter().find(|exit| exit.code() == self.exit_code).unwrap_or(Exit::Error)
+    }
+
+    /// A right that the drain needs is missing.
+    pub fn forbid(&mut self) {
+        self.exit_code = Exit::of_all([self.exit(), Exit::Forbidden]).code();
+    }
+
+    /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one.
+    pub fn record_server_answers(&mut self, answers: Vec<ServerAnswer>) {
+        let refusals = || answers.iter().filter(|answer| !answer.accepted);
+        for refusal in refusals() {
+            let pod = self.pods.iter_mut().find(|pod| format!("pod/{}/{}", pod.namespace, pod.name) == refusal.object);
+            if let Some(pod) = pod {
+                let (severity, message) = (ReasonSeverity::Error, refusal.message.clone());
+                pod.reasons.push(PodReason { code: "ServerRefused".to_owned(), severity, message, remedy: None });
+            }
+        }
+        if self.verdict == PlanVerdict::Clear && refusals().next().is_some() {
+            let only_budgets = refusals().all(|refusal| refusal.by_budget);
+            self.verdict = if only_budgets { PlanVerdict::Blocked } else { PlanVerdict::Refused };
+            let exit = if only_budgets { Exit::Blocked } else { Exit::Refused };
+            self.exit_code = Exit::of_all([self.exit(), exit]).code();
+            self.message = text::server_refusal_sentence(refusals().count());
+        }
+        self.server_dry_run = answers;
     }
 }
 

@@ -329,6 +329,12 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
     }
 }
 
+/// The verdict of a plan that only the server finds fault with.
+pub(super) fn server_refusal_sentence(refusals: usize) -> String {
+    let requests = counted(i32::try_from(refusals).unwrap_or(i32::MAX), "request");
+    format!("the plan is clear, but the server would refuse {requests} of it")
+}
+
 fn needs(pods: i32) -> String {
     if pods == 1 { "1 pod needs".into() } else { format!("{pods} pods need") }
 }

@@ -1,0 +1,200 @@
+//! Changes a cluster: cordons, and evictions. Every write names what it was decided on.
+
+use disruption::model::{NodeName, ObjectName, Uid};
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    core::Status,
+};
+use serde_json::{Value, json};
+
+use crate::{connect::Connection, error::Error};
+
+/// Whether a write is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is.
+    Real,
+    /// The server checks it and throws it away (`dryRun=All`).
+    DryRun,
+}
+
+/// How a node stands after a request to cordon or uncordon it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cordon {
+    /// It stood so before; nothing was sent.
+    Already,
+    /// It was changed and read back.
+    Changed,
+}
+
+/// How a pod is made to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// By the eviction API, which asks the disruption budgets.
+    Evict,
+    /// By a plain deletion, which does not (`--disable-eviction`).
+    Delete,
+}
+
+/// How often a lost race for a node is decided again. Kubelets and controllers write a node every few seconds, so even
+/// two losses in a row are rare.
+const CORDON_TRIES: usize = 5;
+
+/// Who changed a field, as `managedFields` name it.
+const FIELD_MANAGER: &str = "kubectl-safe-drain";
+
+/// Makes a node unschedulable, or schedulable again.
+///
+/// The patch names the resourceVersion it was decided on; a lost race is read and decided again. Afterwards the node is
+/// read back: [`Error::Answer`] if it does not stand as asked.
+pub async fn cordon(
+    connection: &Connection,
+    node: &NodeName,
+    unschedulable: bool,
+    effect: Effect,
+) -> Result<Cordon, Error> {
+    let api: Api<Node> = Api::all(connection.client().clone());
+    let get = format!("get node {node}");
+    let patch = format!("patch node {node}");
+    let params = PatchParams {
+        dry_run: effect == Effect::DryRun,
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    };
+    let mut tries = 0;
+    loop {
+        let seen = connection.call(&get, api.get(&node.0)).await?;
+        if is_unschedulable(&seen) == unschedulable {
+            return Ok(Cordon::Already);
+        }
+        // Null removes the field, as kubectl's own patch does.
+        let value = if unschedulable { Value::Bool(true) } else { Value::Null };
+        let change =
+            json!({"metadata": {"resourceVersion": seen.metadata.resource_version}, "spec": {"unschedulable": value}});
+        tries += 1;
+        let answer = match connection.call(&patch, api.patch(&node.0, &params, &Patch::Merge(&change))).await {
+            Err(error) if error.is_conflict() && tries < CORDON_TRIES => continue,
+            answer => answer?,
+        };
+        let stands = match effect {
+            Effect::DryRun => answer,
+            Effect::Real => connection.call(&get, api.get(&node.0)).await?,
+        };
+        if is_unschedulable(&stands) == unschedulable {
+            return Ok(Cordon::Changed);
+        }
+        let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
+        return Err(Error::Answer { what: patch, reason });
+    }
+}
+
+fn is_unschedulable(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default()
+}
+
+/// Makes a pod go: exactly this one, by its UID.
+///
+/// kube's own `Api::evict` drops the delete options, so the request is made here.
+pub async fn remove(
+    connection: &Connection,
+    pod: &ObjectName,
+    uid: &Uid,
+    removal: Removal,
+    grace_period_seconds: Option<u32>,
+    effect: Effect,
+) -> Result<(), Error> {
+    let what = match removal {
+        Removal::Evict => format!("evict pod {pod}"),
+        Removal::Delete => format!("delete pod {pod}"),
+    };
+    let request = removal_request(pod, uid, removal, grace_period_seconds, effect);
+    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
+    match removal {
+        Removal::Evict => connection.call(&what, connection.client().request::<Status>(request)).await.map(drop),
+        // A deletion answers with the pod or with a status.
+        Removal::Delete => connection.call(&what, connection.client().request::<Value>(request)).await.map(drop),
+    }
+}
+
+fn removal_request(
+    pod: &ObjectName,
+    uid: &Uid,
+    removal: Removal,
+    grace_period_seconds: Option<u32>,
+    effect: Effect,
+) -> Result<http::Request<Vec<u8>>, http::Error> {
+    let ObjectName { namespace, name } = pod;
+    let mut options = json!({"preconditions": {"uid": uid}});
+    if let Some(seconds) = grace_period_seconds {
+        options["gracePeriodSeconds"] = seconds.into();
+    }
+    let mut query = format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+    if effect == Effect::DryRun {
+        // Either place would do; both together leave no doubt.
+        options["dryRun"] = json!(["All"]);
+        query.push_str("&dryRun=All");
+    }
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+    let (request, body) = match removal {
+        Removal::Evict => (
+            http::Request::post(format!("{path}/eviction?{query}")),
+            json!({
+                "apiVersion": "policy/v1",
+                "kind": "Eviction",
+                "metadata": {"namespace": namespace, "name": name},
+                "deleteOptions": options,
+            }),
+        ),
+        Removal::Delete => {
+            options["apiVersion"] = "v1".into();
+            options["kind"] = "DeleteOptions".into();
+            let query = if effect == Effect::DryRun { "?dryRun=All" } else { "" };
+            (http::Request::delete(format!("{path}{query}")), options)
+        }
+    };
+    request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_over_the_wire() {
+        #[track_caller]
+        fn check(removal: Removal, grace: Option<u32>, effect: Effect, line: &str, body: &Value) {
+            let pod = ObjectName::new("shop", "web-1");
+            let request = removal_request(&pod, &Uid("u1".into()), removal, grace, effect).unwrap();
+            assert_eq!(format!("{} {}", request.method(), request.uri()), line);
+            assert_eq!(&serde_json::from_slice::<Value>(request.body()).unwrap(), body);
+        }
+        let eviction = |options: Value| {
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"namespace": "shop", "name": "web-1"},
+                "deleteOptions": options})
+        };
+        check(
+            Removal::Evict,
+            None,
+            Effect::Real,
+            "POST /api/v1/namespaces/shop/pods/web-1/eviction?fieldManager=kubectl-safe-drain&fieldValidation=Strict",
+            &eviction(json!({"preconditions": {"uid": "u1"}})),
+        );
+        check(
+            Removal::Evict,
+            Some(0),
+            Effect::DryRun,
+            "POST /api/v1/namespaces/shop/pods/web-1/eviction?fieldManager=kubectl-safe-drain&fieldValidation=Strict&dryRun=All",
+            &eviction(json!({"preconditions": {"uid": "u1"}, "gracePeriodSeconds": 0, "dryRun": ["All"]})),
+        );
+        check(
+            Removal::Delete,
+            Some(5),
+            Effect::DryRun,
+            "DELETE /api/v1/namespaces/shop/pods/web-1?dryRun=All",
+            &json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "u1"}, "gracePeriodSeconds": 5,
+                "dryRun": ["All"]}),
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! Looks at a cluster: reads everything that a plan needs into a snapshot, each kind in as few requests as it takes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use disruption::{
+    budget::ledger::Ledger,
+    drain::options::Options,
+    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid, Workload, WorkloadKind},
+    snapshot::{Kind, Object, Snapshot, Unreadable},
+    workload::Scale,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        apps::v1 as apps, autoscaling::v1 as autoscaling, batch::v1 as batch, core::v1 as core, policy::v1 as policy,
+    },
+    apimachinery::pkg::apis::meta::v1::APIResourceList,
+};
+use kube::{Api, Resource, api::ListParams};
+use serde::de::DeserializeOwned;
+
+use crate::{connect::Connection, error::Error};
+
+/// Which nodes to read.
+#[derive(Debug, Clone)]
+pub enum WantedNodes {
+    /// These, each by its name: needs `get nodes`.
+    Named(Vec<NodeName>),
+    /// Those that a label selector selects: needs `list nodes`.
+    Selected(Selector),
+}
+
+/// How large lists are read (`--chunk-size`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Chunks {
+    /// A first page of [`FIRST_CHUNK`] objects and the rest at once: at most two requests for a kind.
+    #[default]
+    FirstAndRest,
+    /// Pages of this many objects.
+    Of(u32),
+    /// Everything in one answer.
+    Whole,
+}
+
+/// kubectl's chunk size: what fits here needs one request.
+pub const FIRST_CHUNK: u32 = 500;
+
+/// Requests under way at once. More would only queue at the server.
+const CONCURRENCY: usize = 10;
+
+/// Reads the nodes and everything that decides about their pods.
+///
+/// Nodes and pods must be readable. Other kinds that are forbidden, or that the server doesn't have, are marked unknown;
+/// any other failure is an error, since a plan without them could be wrong.
+pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Snapshot, Error> {
+    // The answers to the first requests tell the server's time.
+    let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH);
+    let (nodes, pods, budgets, deployments, sets, controllers, stateful, daemons, jobs) = futures::join!(
+        self::nodes(connection, nodes, chunks),
+        list::<core::Pod>(connection, chunks, |pod| Object::Pod(Box::new(pod.into()))),
+        list::<policy::PodDisruptionBudget>(connection, chunks, |budget| Object::Budget(Box::new(budget.into()))),
+        list::<apps::Deployment>(connection, chunks, workload),
+        list::<apps::ReplicaSet>(connection, chunks, workload),
+        list::<core::ReplicationController>(connection, chunks, workload),
+        list::<apps::StatefulSet>(connection, chunks, workload),
+        list::<apps::DaemonSet>(connection, chunks, workload),
+        list::<batch::Job>(connection, chunks, workload),
+    );
+    snapshot.nodes = nodes?;
+    for pod in pods? {
+        snapshot.insert(pod);
+    }
+    for (kind, objects) in [
+        (Kind::PodDisruptionBudget, budgets),
+        (Kind::Workload(WorkloadKind::Deployment), deployments),
+        (Kind::Workload(WorkloadKind::ReplicaSet), sets),
+        (Kind::Workload(WorkloadKind::ReplicationController), controllers),
+        (Kind::Workload(WorkloadKind::StatefulSet), stateful),
+        (Kind::Workload(WorkloadKind::DaemonSet), daemons),
+        (Kind::Workload(WorkloadKind::Job), jobs),
+    ] {
+        match objects {
+            Ok(objects) => objects.into_iter().for_each(|object| snapshot.insert(object)),
+            Err(error) => snapshot.mark_unknown(kind, degrade(error)?),
+        }
+    }
+    snapshot.taken_at = connection.server_now().unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(snapshot)
+}
+
+/// Asks the server for the scale of the custom owners on which budgets of a drain depend.
+pub async fn observe_scales(
+    connection: &Connection,
+    snapshot: &mut Snapshot,
+    targets: &[NodeName],
+    options: &Options,
+) -> Result<(), Error> {
+    let leaving: Vec<_> =
+        snapshot.pods.iter().filter(|pod| pod.node.as_ref().is_some_and(|node| targets.contains(node))).collect();
+    let unasked = Ledger::open(snapshot, &leaving, options).unasked_scales(&snapshot.workloads);
+    let mut by_version: BTreeMap<(String, String), Vec<(ObjectName, OwnerRef)>> = BTreeMap::new();
+    for (namespace, owner) in unasked {
+        let name = ObjectName::new(namespace, &owner.name);
+        by_version.entry((owner.group.clone(), owner.version.clone())).or_default().push((name, owner));
+    }
+    let mut scales: HashMap<Uid, Scale> = HashMap::new();
+    for ((group, version), owners) in by_version {
+        let served = discover(connection, &group, &version).await?;
+        let served = served.as_ref();
+        let asked = stream::iter(owners).map(|(name, owner)| async move {
+            Ok((owner.uid.clone(), scale(connection, served, &name, &owner).await?))
+        });
+        let answers: Vec<(Uid, Option<Scale>)> = asked.buffer_unordered(CONCURRENCY).try_collect().await?;
+        scales.extend(answers.into_iter().filter_map(|(uid, scale)| Some((uid, scale?))));
+    }
+    for (owner, scale) in scales {
+        snapshot.workloads.insert_scale(owner, scale);
+    }
+    Ok(())
+}
+
+/// Reads nodes: by name in the order of the names, by selector in the server's order.
+pub async fn nodes(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Vec<Node>, Error> {
+    match nodes {
+        WantedNodes::Named(names) => {
+            let api: Api<core::Node> = Api::all(connection.client().clone());
+            let api = &api;
+            stream::iter(names)
+                .map(|name| async move {
+                    Ok(connection.call(&format!("get node {name}"), api.get(&name.0)).await?.into())
+                })
+                .buffered(CONCURRENCY)
+                .try_collect()
+                .await
+        }
+        WantedNodes::Selected(selector) => {
+            let params = ListParams::default().labels(&selector.to_string());
+            list_with(connection, params, chunks, |node: core::Node| node.into()).await
+        }
+    }
+}
+
+async fn list<K>(connection: &Connection, chunks: Chunks, read: fn(K) -> Object) -> Result<Vec<Object>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    list_with(connection, ListParams::default(), chunks, read).await
+}
+
+/// Lists a kind over all namespaces, page by page, keeping of each page only what plans read.
+async fn list_with<K, T>(
+    connection: &Connection,
+    mut params: ListParams,
+    chunks: Chunks,
+    read: fn(K) -> T,
+) -> Result<Vec<T>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::all(connection.client().clone());
+    let what = format!("list {}", K::plural(&()));
+    params.limit = match chunks {
+        Chunks::FirstAndRest => Some(FIRST_CHUNK),
+        Chunks::Of(size) => Some(size),
+        Chunks::Whole => None,
+    };
+    let mut objects = Vec::new();
+    loop {
+        let page = connection.call(&what, api.list(&params)).await?;
+        objects.extend(page.items.into_iter().map(read));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(objects),
+        }
+        if chunks == Chunks::FirstAndRest {
+            params.limit = None;
+        }
+    }
+}
+
+fn workload<K: Into<Workload>>(object: K) -> Object {
+    Object::Workload(Box::new(object.into()))
+}
+
+fn degrade(error: Error) -> Result<Unreadable, Error> {
+    match error {
+        Error::Api(status) if status.is_forbidden() => Ok(Unreadable::Forbidden(status.message)),
+        Error::Api(status) if status.is_not_found() => Ok(Unreadable::Failed("the server does not have it".to_owned())),
+        other => Err(other),
+    }
+}
+
+/// The resources of a group and version; `None` where the server has none.
+async fn discover(connection: &Connection, group: &str, version: &str) -> Result<Option<APIResourceList>, Error> {
+    let client = connection.client();
+    let what = format!("discover {group}/{version}");
+    let answer = if group.is_empty() {
+        connection.call(&what, client.list_core_api_resources(version)).await
+    } else {
+        connection.call(&what, client.list_api_group_resources(&format!("{group}/{version}"))).await
+    };
+    match answer {
+        Ok(resources) => Ok(Some(resources)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the disruption controller would learn about an owner's scale; `None` where we may not ask.
+async fn scale(
+    connection: &Connection,
+    served: Option<&APIResourceList>,
+    name: &ObjectName,
+    owner: &OwnerRef,
+) -> Result<Option<Scale>, Error> {
+    let OwnerRef { group, version, kind, .. } = owner;
+    let resources = served.map(|list| list.resources.as_slice()).unwrap_or_default();
+    let Some(resource) = resources.iter().find(|resource| &resource.kind == kind && !resource.name.contains('/'))
+    else {
+        let group_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+        return Ok(Some(Scale::Failed(format!("no matches for kind {kind:?} in version {group_version:?}"))));
+    };
+    let plural = &resource.name;
+    let subresource = format!("{plural}/scale");
+    if !resources.iter().any(|resource| resource.name == subresource) {
+        let dot = if group.is_empty() { "" } else { "." };
+        return Ok(Some(Scale::NotImplemented(format!("{plural}{dot}{group}"))));
+    }
+    let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let path = format!("{root}/namespaces/{}/{plural}/{}/scale", name.namespace, name.name);
+    let what = format!("get scale of {kind} {name}");
+    let request = http::Request::get(path).body(Vec::new());
+    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
+    match connection.call(&what, connection.client().request::<autoscaling::Scale>(request)).await {
+        Ok(scale) if scale.metadata.uid.as_deref() == Some(&owner.uid.0) => {
+            Ok(Some(Scale::Replicas(scale.spec.and_then(|spec| spec.replicas).unwrap_or_default())))
+        }
+        Ok(_) => Ok(Some(Scale::NotFound)),
+        Err(error) if error.is_not_found() => Ok(Some(Scale::NotFound)),
+        Err(error) if error.is_forbidden() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

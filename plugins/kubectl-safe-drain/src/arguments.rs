@@ -1,0 +1,296 @@
+//! The command line: as it is typed, and what it means.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use cluster::observe::{Chunks, WantedNodes};
+use disruption::{
+    drain::options::{MaxUnavailable, Options},
+    model::{InvalidSelector, NodeName, Selector},
+    outcome::Exit,
+};
+use jiff::Timestamp;
+use plugin::{
+    error::CliError,
+    exit,
+    values::{self, DryRunFlag, OutputFlag},
+};
+
+/// Empty nodes for maintenance without breaking what runs on them
+///
+/// Says first what will move, in which order, what a disruption budget forbids and why. Takes the flags of kubectl
+/// drain. This version plans (--dry-run, or the command plan), cordons and uncordons.
+#[derive(Debug, Parser)]
+#[command(
+    name = "safe-drain",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]),
+    after_long_help = examples(),
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) drain: DrainFlags,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a drain would do, from a live cluster or a file
+    Plan(DrainFlags),
+    /// Mark nodes as unschedulable
+    Cordon(CordonFlags),
+    /// Mark nodes as schedulable
+    Uncordon(CordonFlags),
+    /// Print the version
+    Version(VersionFlags),
+}
+
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "kubectl's flags are what they are")]
+pub(crate) struct DrainFlags {
+    #[command(flatten)]
+    pub(crate) nodes: NodesFlags,
+
+    #[command(flatten)]
+    pub(crate) dry_run: DryRunFlag,
+
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+
+    /// Continue even if there are pods that do not declare a controller
+    #[arg(long)]
+    force: bool,
+
+    /// Ignore DaemonSet-managed pods
+    #[arg(long)]
+    ignore_daemonsets: bool,
+
+    /// Continue even if there are pods using emptyDir (local data that will be deleted when the node is drained)
+    #[arg(long)]
+    delete_emptydir_data: bool,
+
+    /// Seconds for each pod to terminate gracefully; negative means the pod's own value
+    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    grace_period: i64,
+
+    /// How long to wait before giving up on a node, zero means infinite
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
+    timeout: Duration,
+
+    /// Label selector to filter pods on the node
+    #[arg(long, value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    pod_selector: String,
+
+    /// Delete pods instead of evicting them, which bypasses their disruption budgets
+    #[arg(long)]
+    disable_eviction: bool,
+
+    /// Skip pods whose deletion began more than this many seconds ago; zero never skips
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    skip_wait_for_delete_timeout: i64,
+
+    /// Return large lists in chunks of this many objects, zero means all at once
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    chunk_size: Option<i64>,
+
+    /// How many Ready pods of a workload without a disruption budget may be missing at once: auto (what its own rolling
+    /// update would take), a count, a percentage, or unlimited (kubectl's way)
+    #[arg(long, value_name = "LIMIT", default_value = "auto", value_parser = max_unavailable)]
+    max_unavailable: MaxUnavailable,
+
+    /// Plan from what `kubectl get nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs -A -o yaml` printed, - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+
+    /// With --from-file, the time to plan for (RFC 3339); else the file's newest
+    #[arg(long, value_name = "TIME", value_parser = values::timestamp, requires = "from_file")]
+    pub(crate) now: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CordonFlags {
+    #[command(flatten)]
+    pub(crate) nodes: NodesFlags,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRunFlag,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VersionFlags {
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+}
+
+/// Which nodes: by name or by selector.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodesFlags {
+    /// Nodes, as NAME or node/NAME
+    #[arg(value_name = "NODE")]
+    nodes: Vec<String>,
+
+    /// Selector (label query) to filter nodes on
+    #[arg(short = 'l', long = "selector", value_name = "SELECTOR", default_value = "", hide_default_value = true)]
+    selector: String,
+}
+
+/// What a drain was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) nodes: WantedNodes,
+    pub(crate) options: Options,
+    pub(crate) chunks: Chunks,
+}
+
+impl DrainFlags {
+    pub(crate) fn resolve(&self) -> Result<Request, CliError> {
+        let pod_selector = selector(&self.pod_selector).map_err(|invalid| {
+            CliError::new("--pod-selector=<pod_selector> must be a valid label selector").hint(invalid.to_string())
+        })?;
+        let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        Ok(Request {
+            nodes: self.nodes.resolve("safe-drain NODE")?,
+            options: Options {
+                force: self.force,
+                ignore_daemonsets: self.ignore_daemonsets,
+                delete_emptydir_data: self.delete_emptydir_data,
+                grace_period_seconds: grace_period(self.grace_period)?,
+                timeout: Some(self.timeout).filter(|timeout| !timeout.is_zero()),
+                pod_selector: (!pod_selector.is_empty()).then_some(pod_selector),
+                disable_eviction: self.disable_eviction,
+                skip_wait_for_delete_timeout: Some(seconds(self.skip_wait_for_delete_timeout))
+                    .filter(|timeout| !timeout.is_zero()),
+                max_unavailable: self.max_unavailable,
+            },
+            chunks: match self.chunk_size {
+                None => Chunks::FirstAndRest,
+                Some(0) => Chunks::Whole,
+                Some(size) => Chunks::Of(
+                    u32::try_from(size).map_err(|_| CliError::new("--chunk-size must be zero or a count of objects"))?,
+                ),
+            },
+        })
+    }
+}
+
+impl NodesFlags {
+    /// The nodes that were named, once each. `usage` is the command as its usage line shows it.
+    pub(crate) fn resolve(&self, usage: &str) -> Result<WantedNodes, CliError> {
+        let selector = selector(&self.selector).map_err(|invalid| CliError::new(invalid.to_string()))?;
+        match (self.nodes.as_slice(), selector.is_empty()) {
+            ([], true) => Err(CliError::usage("kubectl safe-drain", format!("USAGE: {usage} [flags]"))),
+            ([], false) => Ok(WantedNodes::Selected(selector)),
+            (_, false) => {
+                Err(CliError::usage("kubectl safe-drain", "cannot specify both a node name and a --selector option"))
+            }
+            (names, true) => {
+                let mut nodes: Vec<NodeName> = Vec::new();
+                for name in names {
+                    let node = node_name(name)?;
+                    if nodes.contains(&node) {
+                        return Err(CliError::new(format!("node {:?} is named twice", node.0)));
+                    }
+                    nodes.push(node);
+                }
+                Ok(WantedNodes::Named(nodes))
+            }
+        }
+    }
+}
+
+fn node_name(argument: &str) -> Result<NodeName, CliError> {
+    let name = match argument.split_once('/') {
+        None => argument,
+        Some((_, name)) if name.contains('/') => {
+            return Err(CliError::new("arguments in resource/name form may not have more than one slash"));
+        }
+        Some(("node" | "nodes" | "no", name)) => name,
+        Some((kind, _)) => return Err(CliError::new(format!("expected resource of type node, got {kind:?}"))),
+    };
+    let is_valid = !name.is_empty()
+        && name.len() <= MAX_NODE_NAME
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+    if is_valid {
+        Ok(NodeName(name.to_owned()))
+    } else {
+        Err(CliError::new(format!("{name:?} is not a valid node name: lower case letters, digits, '-' and '.'")))
+    }
+}
+
+/// The longest name of a node: a DNS subdomain.
+const MAX_NODE_NAME: usize = 253;
+
+fn selector(text: &str) -> Result<Selector, InvalidSelector> {
+    text.parse()
+}
+
+fn grace_period(seconds: i64) -> Result<Option<u32>, CliError> {
+    match u32::try_from(seconds) {
+        Ok(seconds) => Ok(Some(seconds)),
+        Err(_) if seconds < 0 => Ok(None),
+        Err(_) => Err(CliError::new(format!("--grace-period={seconds} is longer than a century"))),
+    }
+}
+
+fn max_unavailable(text: &str) -> Result<MaxUnavailable, String> {
+    match text {
+        "auto" => Ok(MaxUnavailable::Auto),
+        "unlimited" => Ok(MaxUnavailable::Unlimited),
+        _ => text.parse().map(MaxUnavailable::Value).map_err(|_| {
+            format!("{text:?} is none of auto, a count such as 2, a percentage such as 25%, unlimited")
+        }),
+    }
+}
+
+fn examples() -> String {
+    let codes = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]);
+    format!(
+        "Examples:
+  # Show what draining a node would do
+  kubectl safe-drain worker-3 --dry-run
+
+  # Ask the server too: webhooks, quotas and budgets answer as they would
+  kubectl safe-drain worker-3 --dry-run=server --ignore-daemonsets
+
+  # Plan all nodes of a pool as one drain, for a pipeline
+  kubectl safe-drain plan -l pool=old --ignore-daemonsets -o json
+
+  # Plan from a file, without a cluster
+  kubectl safe-drain plan worker-3 --from-file cluster.yaml
+
+{codes}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_as_kubectl_takes_them() {
+        #[track_caller]
+        fn check(argument: &str, expected: Result<&str, &str>) {
+            let name = node_name(argument).map(|name| name.0).map_err(|error| error.message);
+            assert_eq!(name, expected.map(str::to_owned).map_err(str::to_owned), "{argument}");
+        }
+        check("worker-3", Ok("worker-3"));
+        check("node/worker-3", Ok("worker-3"));
+        check("nodes/a.example.com", Ok("a.example.com"));
+        check("pod/web", Err("expected resource of type node, got \"pod\""));
+        check("node/a/b", Err("arguments in resource/name form may not have more than one slash"));
+        check("", Err("\"\" is not a valid node name: lower case letters, digits, '-' and '.'"));
+        check("node/..\u{1b}", Err("\"..\\u{1b}\" is not a valid node name: lower case letters, digits, '-' and '.'"));
+    }
+
+    #[test]
+    fn grace_periods() {
+        assert_eq!(grace_period(-1).unwrap(), None);
+        assert_eq!(grace_period(0).unwrap(), Some(0));
+        assert_eq!(grace_period(30).unwrap(), Some(30));
+        assert!(grace_period(i64::MAX).is_err());
+    }
+}

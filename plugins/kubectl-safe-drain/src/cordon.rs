@@ -1,0 +1,76 @@
+//! `cordon` and `uncordon`: kubectl's lines, but a refused one is a failure, and a lost race never overwrites.
+
+use cluster::{
+    act::{self, Cordon, Effect},
+    connect::Connection,
+    observe::{self, Chunks, WantedNodes},
+};
+use disruption::{
+    event::Event,
+    model::{NodeName, Selector},
+    outcome::Exit,
+};
+use plugin::{error::CliError, shell::Shell, values::DryRun};
+
+use crate::{arguments::CordonFlags, report};
+
+/// How the nodes shall stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Schedulable,
+    Unschedulable,
+}
+
+pub(crate) async fn run(flags: &CordonFlags, wish: Wish, shell: &mut Shell) -> Result<Exit, CliError> {
+    let dry_run = flags.dry_run.strategy(&mut shell.printer);
+    let wanted = flags.nodes.resolve(match wish {
+        Wish::Schedulable => "safe-drain uncordon NODE",
+        Wish::Unschedulable => "safe-drain cordon NODE",
+    })?;
+    let connection = shell.connect()?;
+    // All nodes are looked up first: a missing one ends the command before anything is changed.
+    let nodes = observe::nodes(&connection, &wanted, Chunks::default()).await?;
+    if let (true, WantedNodes::Selected(selector)) = (nodes.is_empty(), &wanted) {
+        return Ok(nothing_selected(shell, selector));
+    }
+    let mut exits = Vec::new();
+    for node in nodes {
+        let stood_so = node.unschedulable == (wish == Wish::Unschedulable);
+        let outcome = match dry_run {
+            DryRun::Client if stood_so => Ok(Cordon::Already),
+            DryRun::Client => Ok(Cordon::Changed),
+            DryRun::Server => set(&connection, &node.name, wish, Effect::DryRun).await,
+            DryRun::None => set(&connection, &node.name, wish, Effect::Real).await,
+        };
+        match outcome {
+            Ok(cordon) => {
+                let (node, already) = (node.name, cordon == Cordon::Already);
+                let event = match wish {
+                    Wish::Unschedulable => Event::NodeCordoned { node, already },
+                    Wish::Schedulable => Event::NodeUncordoned { node, already },
+                };
+                let at = connection.server_now();
+                report::tell(&mut shell.printer, &event, at, dry_run, flags.output.output)?;
+                exits.push(Exit::Done);
+            }
+            Err(mut error) => {
+                let verb = if wish == Wish::Unschedulable { "cordon" } else { "uncordon" };
+                error.message = format!("unable to {verb} node {:?}: {}", node.name.0, error.message);
+                error.kind = plugin::error::Kind::Plain;
+                shell.printer.error(&error);
+                exits.push(error.exit);
+            }
+        }
+    }
+    Ok(Exit::of_all(exits))
+}
+
+/// Says that a selector matched nothing, which is no failure.
+pub(crate) fn nothing_selected(shell: &mut Shell, selector: &Selector) -> Exit {
+    shell.printer.err.line(format_args!("no node matches the selector {selector}"));
+    Exit::Done
+}
+
+async fn set(connection: &Connection, node: &NodeName, wish: Wish, effect: Effect) -> Result<Cordon, CliError> {
+    Ok(act::cordon(connection, node, wish == Wish::Unschedulable, effect).await?)
+}

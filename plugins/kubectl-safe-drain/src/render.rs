@@ -1,0 +1,456 @@
+//! The plan for people: the verdict first and last, then what moves, what stands in the way and what helps.
+
+use std::collections::BTreeMap;
+
+use disruption::drain::document::{
+    BudgetVerdict, DrainPlan, ImpliedBudget, PlanOptions, PlanVerdict, PlannedBudget, PlannedNode, PlannedPod,
+    PlannedWave, PodAction, PodBudget, PodBudgetVerdict, PodOwner, PodReason, ReasonSeverity, Replacement,
+    ReplacementVerdict, ServerAnswer, ServerRequest, Surge, Unknown,
+};
+use owo_colors::Style;
+use plugin::{
+    printer::Output,
+    styles::Styles,
+    table::{Cell, Table},
+    text,
+};
+
+/// How many waves are listed before the rest is counted.
+const MOST_WAVES: usize = 12;
+/// How many pods a line names before the rest is counted.
+const MOST_PODS: usize = 3;
+
+/// Prints a plan.
+pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
+    let DrainPlan {
+        api_version: _,
+        kind: _,
+        taken_at,
+        context,
+        cluster,
+        options,
+        verdict,
+        message,
+        exit_code,
+        nodes,
+        pods,
+        waves,
+        budgets,
+        implied_budgets,
+        surges,
+        unknowns,
+        server_dry_run,
+        estimated_seconds,
+        diff,
+    } = plan;
+    let styles = out.styles().clone();
+    let place = match (context, cluster) {
+        (Some(context), Some(cluster)) => format!("context {context}, cluster {cluster}"),
+        (Some(context), None) => format!("context {context}"),
+        (None, Some(cluster)) => format!("cluster {cluster}"),
+        (None, None) => "from a file".to_owned(),
+    };
+    out.line(styles.dim.style(format!("{}, {taken_at:.0}", text::one_line(&place))));
+    out.line(verdict_line(&styles, *verdict, message));
+
+    print_nodes(out, nodes, pods);
+    print_pods(out, pods);
+    print_reasons(out, pods);
+    print_budgets(out, budgets);
+    print_implied(out, implied_budgets);
+    print_surges(out, surges);
+    print_waves(out, waves);
+    print_server(out, server_dry_run);
+    print_unknowns(out, unknowns);
+    print_diff(out, diff);
+
+    out.line("");
+    if *verdict == PlanVerdict::Clear && !waves.is_empty() {
+        out.line(format_args!("Takes at most about {}.", duration(*estimated_seconds)));
+    }
+    out.line(verdict_line(&styles, *verdict, message));
+    if let Some(next) = next_command(nodes, pods, options) {
+        out.line(format_args!("{} {}", styles.hint.style("next:"), text::one_line(&next)));
+    }
+    if *exit_code != 0 {
+        out.line(styles.dim.style(format!("exit code {exit_code}")));
+    }
+}
+
+fn verdict_line(styles: &Styles, verdict: PlanVerdict, message: &str) -> String {
+    let (word, style) = match verdict {
+        PlanVerdict::Clear => ("CLEAR", styles.good),
+        PlanVerdict::Refused => ("REFUSED", styles.error),
+        PlanVerdict::Blocked => ("BLOCKED", styles.error),
+        PlanVerdict::NoRoom => ("NO ROOM", styles.error),
+    };
+    format!("{} {}", style.style(format!("{word}:")), text::one_line(message))
+}
+
+fn heading(out: &mut Output, title: &str) {
+    let title = out.styles().heading.style(title).to_string();
+    out.line(format_args!("\n{title}"));
+}
+
+fn print_nodes(out: &mut Output, nodes: &[PlannedNode], pods: &[PlannedPod]) {
+    if nodes.is_empty() {
+        return;
+    }
+    let styles = out.styles().clone();
+    let mut table = Table::new(["NODE", "PODS", "EVICT", "SKIP", "REFUSE", "WAIT", "STATUS"]);
+    for node in nodes {
+        let PlannedNode { name, uid: _, unschedulable, ready, will_cordon } = node;
+        let here: Vec<&PlannedPod> = pods.iter().filter(|pod| &pod.node == name).collect();
+        let count = |action| Cell::from(here.iter().filter(|pod| pod.action == action).count().to_string());
+        let readiness = match ready {
+            Some(true) => "Ready",
+            Some(false) => "NotReady",
+            None => "unknown",
+        };
+        let cordon = match (will_cordon, unschedulable) {
+            (true, _) => "will be cordoned",
+            (false, _) => "cordoned already",
+        };
+        let style = if *ready == Some(false) { styles.warning } else { Style::new() };
+        table.row([
+            Cell::styled(name.as_str(), styles.name),
+            here.len().to_string().into(),
+            count(PodAction::Evict),
+            count(PodAction::Skip),
+            count(PodAction::Refuse),
+            count(PodAction::Wait),
+            Cell::styled(format!("{readiness}, {cordon}"), style),
+        ]);
+    }
+    out.line("");
+    out.table(&table);
+}
+
+/// Pods that are alike stand in one row: 110 pods must fit a screen.
+fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
+    type Like<'a> = (PodAction, &'a str, String, String, String);
+    let mut rows: BTreeMap<Like<'_>, Vec<&PlannedPod>> = BTreeMap::new();
+    for pod in pods {
+        let PlannedPod {
+            namespace,
+            name,
+            uid: _,
+            node: _,
+            owner,
+            action,
+            reasons: _,
+            budget,
+            wave: _,
+            replacement,
+        } = pod;
+        let what = match owner {
+            Some(PodOwner { kind, name }) => format!("{}/{name}", kind.to_lowercase()),
+            None => format!("pod/{name}"),
+        };
+        rows.entry((*action, namespace, what, budget_word(budget), comes_back(*action, replacement)))
+            .or_default()
+            .push(pod);
+    }
+    if rows.is_empty() {
+        return;
+    }
+    let styles = out.styles().clone();
+    let mut table = Table::new(["ACTION", "NAMESPACE", "PODS-OF", "PODS", "WAVE", "COMES-BACK", "BUDGET"]);
+    for ((action, namespace, what, budget, back), pods) in rows {
+        let (word, style) = match action {
+            PodAction::Evict => ("Evict", styles.good),
+            PodAction::Wait => ("Wait", styles.warning),
+            PodAction::Refuse => ("Refuse", styles.error),
+            PodAction::Skip => ("Skip", styles.dim),
+        };
+        table.row([
+            Cell::styled(word, style),
+            namespace.into(),
+            what.into(),
+            pods.len().to_string().into(),
+            wave_range(&pods).into(),
+            back.into(),
+            budget.into(),
+        ]);
+    }
+    out.line("");
+    out.table(&table);
+}
+
+fn budget_word(budget: &PodBudget) -> String {
+    let PodBudget { names, verdict, message: _ } = budget;
+    let word = match verdict {
+        PodBudgetVerdict::None => return "-".to_owned(),
+        PodBudgetVerdict::Free => "not asked",
+        // Whether it goes at once is what the wave says.
+        PodBudgetVerdict::Allowed | PodBudgetVerdict::Later => "allows",
+        PodBudgetVerdict::BlockedNow => "blocked now",
+        PodBudgetVerdict::AlwaysBlocked => "always blocked",
+        PodBudgetVerdict::MultipleBudgets => "several budgets",
+        PodBudgetVerdict::SyncFailed => "sync failed",
+        PodBudgetVerdict::StillProcessing => "still processing",
+        PodBudgetVerdict::Unknown => return "unknown".to_owned(),
+    };
+    format!("{}: {word}", names.join(","))
+}
+
+fn comes_back(action: PodAction, replacement: &Replacement) -> String {
+    let Replacement { verdict, by, reasons: _ } = replacement;
+    let word = match (verdict, by) {
+        (_, None) if action == PodAction::Skip => "stays",
+        (ReplacementVerdict::None, _) => "no",
+        (ReplacementVerdict::NoRoom, _) => "no room",
+        (ReplacementVerdict::FitsIfPacked, _) => "if packed",
+        (ReplacementVerdict::Fits | ReplacementVerdict::Unknown, _) => "yes",
+    };
+    word.to_owned()
+}
+
+fn wave_range(pods: &[&PlannedPod]) -> String {
+    let waves = || pods.iter().filter_map(|pod| pod.wave);
+    match (waves().min(), waves().max()) {
+        (Some(first), Some(last)) if first == last => first.to_string(),
+        (Some(first), Some(last)) => format!("{first}-{last}"),
+        _ => "-".to_owned(),
+    }
+}
+
+/// Reasons with the pods for which they hold, worst first.
+fn print_reasons(out: &mut Output, pods: &[PlannedPod]) {
+    let mut groups: BTreeMap<(ReasonSeverity, usize, &str, &str), Vec<String>> = BTreeMap::new();
+    let mut order: Vec<&str> = Vec::new();
+    for pod in pods {
+        for PodReason { code, severity, message, remedy } in &pod.reasons {
+            let rank = order.iter().position(|known| known == code).unwrap_or_else(|| {
+                order.push(code);
+                order.len() - 1
+            });
+            let key = (*severity, rank, message.as_str(), remedy.as_deref().unwrap_or_default());
+            groups.entry(key).or_default().push(format!("{}/{}", pod.namespace, pod.name));
+        }
+    }
+    let styles = out.styles().clone();
+    let mut last = None;
+    for ((severity, _, message, remedy), pods) in groups {
+        if last != Some(severity) {
+            heading(out, match severity {
+                ReasonSeverity::Error => "Must be solved first:",
+                ReasonSeverity::Warning => "Mind:",
+                ReasonSeverity::Info => "Good to know:",
+            });
+            last = Some(severity);
+        }
+        let style = match severity {
+            ReasonSeverity::Error => styles.error,
+            ReasonSeverity::Warning => styles.warning,
+            ReasonSeverity::Info => Style::new(),
+        };
+        print_wrapped(out, "  ", &format!("{message}: {}", names(&pods)), style);
+        if !remedy.is_empty() && severity != ReasonSeverity::Info {
+            print_wrapped(out, "    help: ", remedy, styles.hint);
+        }
+    }
+}
+
+fn print_budgets(out: &mut Output, budgets: &[PlannedBudget]) {
+    if budgets.is_empty() {
+        return;
+    }
+    let styles = out.styles().clone();
+    let mut table = Table::new(["BUDGET", "NEEDED", "HEALTHY", "OF", "ALLOWED", "STATE"]);
+    for budget in budgets {
+        let PlannedBudget {
+            namespace,
+            name,
+            expected_pods,
+            desired_healthy,
+            current_healthy,
+            disruptions_allowed,
+            verdict,
+            message: _,
+        } = budget;
+        let (word, style) = match verdict {
+            BudgetVerdict::Open => ("open", styles.good),
+            BudgetVerdict::BlockedNow => ("blocked now", styles.warning),
+            BudgetVerdict::AlwaysBlocked => ("always blocked", styles.error),
+            BudgetVerdict::SyncFailed => ("sync failed", styles.error),
+            BudgetVerdict::StillProcessing => ("still processing", styles.warning),
+            BudgetVerdict::Unknown => ("unknown", styles.warning),
+        };
+        table.row([
+            format!("{namespace}/{name}").into(),
+            desired_healthy.to_string().into(),
+            current_healthy.to_string().into(),
+            expected_pods.to_string().into(),
+            disruptions_allowed.to_string().into(),
+            Cell::styled(word, style),
+        ]);
+    }
+    out.line("");
+    out.table(&table);
+}
+
+fn print_implied(out: &mut Output, budgets: &[ImpliedBudget]) {
+    if budgets.is_empty() {
+        return;
+    }
+    let mut table = Table::new(["WITHOUT-BUDGET", "READY", "AT-ONCE"]);
+    for ImpliedBudget { kind, namespace, name, target: _, ready, max_unavailable } in budgets {
+        let at_once = max_unavailable.map_or("unlimited".to_owned(), |limit| limit.to_string());
+        let what = format!("{namespace} {}/{name}", kind.to_lowercase());
+        table.row([what.into(), ready.to_string().into(), at_once.into()]);
+    }
+    out.line("");
+    out.table(&table);
+}
+
+fn print_surges(out: &mut Output, surges: &[Surge]) {
+    for Surge { kind, namespace, name, from, to, reason } in surges {
+        let line = format!("surge {namespace} {}/{name} from {from} to {to}: {reason}", kind.to_lowercase());
+        out.line(text::one_line(&line));
+    }
+}
+
+fn print_waves(out: &mut Output, waves: &[PlannedWave]) {
+    if waves.is_empty() {
+        return;
+    }
+    let mut table = Table::new(["WAVE", "PODS", "WHICH"]);
+    for PlannedWave { index, pods, waits_for } in waves.iter().take(MOST_WAVES) {
+        let which = if waits_for.is_empty() {
+            names(pods)
+        } else {
+            format!("{}, once the replacement of {} is Ready", names(pods), names(waits_for))
+        };
+        table.row([index.to_string().into(), pods.len().to_string().into(), which.into()]);
+    }
+    out.line("");
+    out.table(&table);
+    if waves.len() > MOST_WAVES {
+        out.line(format_args!("… and {} more waves", waves.len() - MOST_WAVES));
+    }
+}
+
+fn print_server(out: &mut Output, answers: &[ServerAnswer]) {
+    if answers.is_empty() {
+        return;
+    }
+    let accepted = answers.iter().filter(|answer| answer.accepted).count();
+    heading(out, &format!("Server dry run: {accepted} of {} requests accepted", answers.len()));
+    let styles = out.styles().clone();
+    for ServerAnswer { object, request, accepted, code, by_budget: _, message } in answers {
+        if *accepted {
+            continue;
+        }
+        let verb = match request {
+            ServerRequest::Cordon => "cordon",
+            ServerRequest::Evict => "evict",
+            ServerRequest::Delete => "delete",
+        };
+        let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+        print_wrapped(out, "  ", &format!("{verb} {object}{code}: {message}"), styles.error);
+    }
+}
+
+fn print_unknowns(out: &mut Output, unknowns: &[Unknown]) {
+    if unknowns.is_empty() {
+        return;
+    }
+    let mut table = Table::new(["UNKNOWN", "WHY"]);
+    for Unknown { resource, message } in unknowns {
+        table.row([resource.as_str().into(), message.as_str().into()]);
+    }
+    out.line("");
+    out.table(&table);
+}
+
+fn print_diff(out: &mut Output, diff: &str) {
+    if diff.is_empty() {
+        return;
+    }
+    heading(out, "Changes:");
+    let styles = out.styles().clone();
+    for line in diff.lines() {
+        let style = match line.as_bytes() {
+            [b'-', b'-', ..] | [b'+', b'+', ..] => styles.heading,
+            [b'@', ..] => styles.hint,
+            [b'+', ..] => styles.added,
+            [b'-', ..] => styles.removed,
+            _ => Style::new(),
+        };
+        out.line(style.style(text::one_line(line)));
+    }
+}
+
+/// The command that gets further: the flags that the refused pods need.
+fn next_command(nodes: &[PlannedNode], pods: &[PlannedPod], options: &PlanOptions) -> Option<String> {
+    let PlanOptions {
+        force,
+        ignore_daemonsets,
+        delete_emptydir_data,
+        grace_period_seconds: _,
+        timeout_seconds: _,
+        pod_selector: _,
+        disable_eviction: _,
+        skip_wait_for_delete_timeout_seconds: _,
+        max_unavailable: _,
+    } = options;
+    let needs = |code: &str| {
+        let is_needed = |reason: &PodReason| reason.code == code && reason.severity == ReasonSeverity::Error;
+        pods.iter().flat_map(|pod| &pod.reasons).any(is_needed)
+    };
+    let flags: Vec<&str> = [
+        ("--ignore-daemonsets", *ignore_daemonsets, needs("DaemonSetManaged")),
+        ("--delete-emptydir-data", *delete_emptydir_data, needs("LocalStorage")),
+        ("--force", *force, needs("Unreplicated") || needs("DaemonSetGone")),
+    ]
+    .into_iter()
+    .filter(|(_, given, needed)| *given || *needed)
+    .map(|(flag, ..)| flag)
+    .collect();
+    let is_refused = ["DaemonSetManaged", "LocalStorage", "Unreplicated", "DaemonSetGone"].into_iter().any(needs);
+    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    is_refused.then(|| format!("kubectl safe-drain {} --dry-run {}", names.join(" "), flags.join(" ")))
+}
+
+/// Text at an indent, wrapped to the width of the output; further lines stand under the first.
+fn print_wrapped(out: &mut Output, prefix: &str, text: &str, style: Style) {
+    let indent = prefix.chars().count();
+    let room = out.width().saturating_sub(indent).max(MIN_TEXT_WIDTH);
+    let text = text::one_line(text).into_owned();
+    let mut line = String::new();
+    let mut lines = Vec::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    for (number, line) in lines.iter().enumerate() {
+        let lead = if number == 0 { prefix.to_owned() } else { " ".repeat(indent) };
+        out.line(format_args!("{lead}{}", style.style(line)));
+    }
+}
+
+/// Narrower than this, wrapping helps nobody.
+const MIN_TEXT_WIDTH: usize = 20;
+
+fn names(names: &[String]) -> String {
+    let shown = names.iter().take(MOST_PODS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MOST_PODS) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
+
+fn duration(seconds: i64) -> String {
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}

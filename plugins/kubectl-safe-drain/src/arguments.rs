@@ -170,7 +170,8 @@ impl DrainFlags {
                 None => Chunks::FirstAndRest,
                 Some(0) => Chunks::Whole,
                 Some(size) => Chunks::Of(
-                    u32::try_from(size).map_err(|_| CliError::new("--chunk-size must be zero or a count of objects"))?,
+                    u32::try_from(size)
+                        .map_err(|_| CliError::new("--chunk-size must be zero or a count of objects"))?,
                 ),
             },
         })
@@ -240,9 +241,10 @@ fn max_unavailable(text: &str) -> Result<MaxUnavailable, String> {
     match text {
         "auto" => Ok(MaxUnavailable::Auto),
         "unlimited" => Ok(MaxUnavailable::Unlimited),
-        _ => text.parse().map(MaxUnavailable::Value).map_err(|_| {
-            format!("{text:?} is none of auto, a count such as 2, a percentage such as 25%, unlimited")
-        }),
+        _ => text
+            .parse()
+            .map(MaxUnavailable::Value)
+            .map_err(|_| format!("{text:?} is none of auto, a count such as 2, a percentage such as 25%, unlimited")),
     }
 }
 

@@ -85,10 +85,8 @@ async fn look(
     let missing = missing?;
     let targets = targets(&snapshot, &request.nodes)?;
     observe::observe_scales(&connection, &mut snapshot, &targets, &request.options).await?;
-    let place = Place {
-        context: connection.context().map(str::to_owned),
-        cluster: connection.cluster().map(str::to_owned),
-    };
+    let place =
+        Place { context: connection.context().map(str::to_owned), cluster: connection.cluster().map(str::to_owned) };
     let mut document = write_down(&snapshot, &targets, &request.options, place)?;
     if !missing.is_empty() {
         document.forbid();
@@ -170,9 +168,11 @@ fn warn_of_unknowns(document: &DrainPlan, is_file: bool, shell: &mut Shell) {
 fn forbidden(right: Right) -> CliError {
     let Right { verb, group: _, resource, subresource } = right;
     let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-    CliError::new(format!("forbidden: you cannot {verb} resource {resource:?} at the cluster scope, which a drain needs"))
-        .hint(format!("kubectl auth can-i {verb} {resource} --all-namespaces"))
-        .exit(Exit::Forbidden)
+    CliError::new(format!(
+        "forbidden: you cannot {verb} resource {resource:?} at the cluster scope, which a drain needs"
+    ))
+    .hint(format!("kubectl auth can-i {verb} {resource} --all-namespaces"))
+    .exit(Exit::Forbidden)
 }
 
 /// Sends the server's own dry run of the cordon and of each eviction of the first wave.
@@ -189,8 +189,11 @@ async fn ask_server(
         let outcome = act::cordon(connection, &name, true, Effect::DryRun).await.map(drop);
         answers.push(answer(format!("node/{}", node.name), ServerRequest::Cordon, outcome)?);
     }
-    let (request, removal) =
-        if options.disable_eviction { (ServerRequest::Delete, Removal::Delete) } else { (ServerRequest::Evict, Removal::Evict) };
+    let (request, removal) = if options.disable_eviction {
+        (ServerRequest::Delete, Removal::Delete)
+    } else {
+        (ServerRequest::Evict, Removal::Evict)
+    };
     let first_wave: Vec<_> = document.pods.iter().filter(|pod| pod.wave == Some(1)).collect();
     let outcomes: Vec<_> = stream::iter(first_wave)
         .map(|pod| async move {

@@ -10,7 +10,6 @@ use disruption::drain::document::{
 use owo_colors::Style;
 use plugin::{
     printer::Output,
-    styles::Styles,
     table::{Cell, Table},
     text,
 };
@@ -51,7 +50,7 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
         (None, None) => "from a file".to_owned(),
     };
     out.line(styles.dim.style(format!("{}, {taken_at:.0}", text::one_line(&place))));
-    out.line(verdict_line(&styles, *verdict, message));
+    print_verdict(out, *verdict, message);
 
     print_nodes(out, nodes, pods);
     print_pods(out, pods);
@@ -62,34 +61,34 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     print_waves(out, waves);
     print_server(out, server_dry_run);
     print_unknowns(out, unknowns);
-    print_diff(out, diff);
+    print_diff(out, diff, *verdict);
 
     out.line("");
     if *verdict == PlanVerdict::Clear && !waves.is_empty() {
         out.line(format_args!("Takes at most about {}.", duration(*estimated_seconds)));
     }
-    out.line(verdict_line(&styles, *verdict, message));
+    print_verdict(out, *verdict, message);
     if let Some(next) = next_command(nodes, pods, options) {
-        out.line(format_args!("{} {}", styles.hint.style("next:"), text::one_line(&next)));
+        print_wrapped(out, "next: ", &next, styles.hint);
     }
     if *exit_code != 0 {
         out.line(styles.dim.style(format!("exit code {exit_code}")));
     }
 }
 
-fn verdict_line(styles: &Styles, verdict: PlanVerdict, message: &str) -> String {
+fn print_verdict(out: &mut Output, verdict: PlanVerdict, message: &str) {
+    let styles = out.styles();
     let (word, style) = match verdict {
-        PlanVerdict::Clear => ("CLEAR", styles.good),
-        PlanVerdict::Refused => ("REFUSED", styles.error),
-        PlanVerdict::Blocked => ("BLOCKED", styles.error),
-        PlanVerdict::NoRoom => ("NO ROOM", styles.error),
+        PlanVerdict::Clear => ("CLEAR: ", styles.good),
+        PlanVerdict::Refused => ("REFUSED: ", styles.error),
+        PlanVerdict::Blocked => ("BLOCKED: ", styles.error),
+        PlanVerdict::NoRoom => ("NO ROOM: ", styles.error),
     };
-    format!("{} {}", style.style(format!("{word}:")), text::one_line(message))
+    print_wrapped(out, word, message, style);
 }
 
-fn heading(out: &mut Output, title: &str) {
-    let title = out.styles().heading.style(title).to_string();
-    out.line(format_args!("\n{title}"));
+fn heading(out: &mut Output, title: &str, style: Style) {
+    out.line(format_args!("\n{}", style.style(title)));
 }
 
 fn print_nodes(out: &mut Output, nodes: &[PlannedNode], pods: &[PlannedPod]) {
@@ -131,25 +130,13 @@ fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
     type Like<'a> = (PodAction, &'a str, String, String, String);
     let mut rows: BTreeMap<Like<'_>, Vec<&PlannedPod>> = BTreeMap::new();
     for pod in pods {
-        let PlannedPod {
-            namespace,
-            name,
-            uid: _,
-            node: _,
-            owner,
-            action,
-            reasons: _,
-            budget,
-            wave: _,
-            replacement,
-        } = pod;
+        let PlannedPod { namespace, name, uid: _, node: _, owner, action, reasons: _, budget, wave: _, replacement } =
+            pod;
         let what = match owner {
             Some(PodOwner { kind, name }) => format!("{}/{name}", kind.to_lowercase()),
             None => format!("pod/{name}"),
         };
-        rows.entry((*action, namespace, what, budget_word(budget), comes_back(*action, replacement)))
-            .or_default()
-            .push(pod);
+        rows.entry((*action, namespace, what, budget_word(budget), comes_back(replacement))).or_default().push(pod);
     }
     if rows.is_empty() {
         return;
@@ -194,10 +181,11 @@ fn budget_word(budget: &PodBudget) -> String {
     format!("{}: {word}", names.join(","))
 }
 
-fn comes_back(action: PodAction, replacement: &Replacement) -> String {
-    let Replacement { verdict, by, reasons: _ } = replacement;
+fn comes_back(replacement: &Replacement) -> String {
+    let Replacement { verdict, by, reasons } = replacement;
     let word = match (verdict, by) {
-        (_, None) if action == PodAction::Skip => "stays",
+        // Nothing is said about the return of a pod that does not leave.
+        (_, None) if reasons.is_empty() => "stays",
         (ReplacementVerdict::None, _) => "no",
         (ReplacementVerdict::NoRoom, _) => "no room",
         (ReplacementVerdict::FitsIfPacked, _) => "if packed",
@@ -233,19 +221,14 @@ fn print_reasons(out: &mut Output, pods: &[PlannedPod]) {
     let mut last = None;
     for ((severity, _, message, remedy), pods) in groups {
         if last != Some(severity) {
-            heading(out, match severity {
-                ReasonSeverity::Error => "Must be solved first:",
-                ReasonSeverity::Warning => "Mind:",
-                ReasonSeverity::Info => "Good to know:",
-            });
+            match severity {
+                ReasonSeverity::Error => heading(out, "Must be solved first:", styles.error),
+                ReasonSeverity::Warning => heading(out, "Mind:", styles.warning),
+                ReasonSeverity::Info => heading(out, "Good to know:", styles.heading),
+            }
             last = Some(severity);
         }
-        let style = match severity {
-            ReasonSeverity::Error => styles.error,
-            ReasonSeverity::Warning => styles.warning,
-            ReasonSeverity::Info => Style::new(),
-        };
-        print_wrapped(out, "  ", &format!("{message}: {}", names(&pods)), style);
+        print_wrapped(out, "  ", &format!("{message}: {}", names(&pods)), Style::new());
         if !remedy.is_empty() && severity != ReasonSeverity::Info {
             print_wrapped(out, "    help: ", remedy, styles.hint);
         }
@@ -336,8 +319,9 @@ fn print_server(out: &mut Output, answers: &[ServerAnswer]) {
         return;
     }
     let accepted = answers.iter().filter(|answer| answer.accepted).count();
-    heading(out, &format!("Server dry run: {accepted} of {} requests accepted", answers.len()));
     let styles = out.styles().clone();
+    let title = format!("Server dry run: {accepted} of {} requests accepted", answers.len());
+    heading(out, &title, if accepted == answers.len() { styles.heading } else { styles.error });
     for ServerAnswer { object, request, accepted, code, by_budget: _, message } in answers {
         if *accepted {
             continue;
@@ -348,7 +332,7 @@ fn print_server(out: &mut Output, answers: &[ServerAnswer]) {
             ServerRequest::Delete => "delete",
         };
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        print_wrapped(out, "  ", &format!("{verb} {object}{code}: {message}"), styles.error);
+        print_wrapped(out, "  ", &format!("{verb} {object}{code}: {message}"), Style::new());
     }
 }
 
@@ -364,12 +348,18 @@ fn print_unknowns(out: &mut Output, unknowns: &[Unknown]) {
     out.table(&table);
 }
 
-fn print_diff(out: &mut Output, diff: &str) {
+fn print_diff(out: &mut Output, diff: &str, verdict: PlanVerdict) {
     if diff.is_empty() {
         return;
     }
-    heading(out, "Changes:");
     let styles = out.styles().clone();
+    let title = match verdict {
+        PlanVerdict::Clear => "What will change:",
+        PlanVerdict::Refused | PlanVerdict::Blocked | PlanVerdict::NoRoom => {
+            "What would change, for the pods that can go:"
+        }
+    };
+    heading(out, title, styles.heading);
     for line in diff.lines() {
         let style = match line.as_bytes() {
             [b'-', b'-', ..] | [b'+', b'+', ..] => styles.heading,
@@ -413,7 +403,8 @@ fn next_command(nodes: &[PlannedNode], pods: &[PlannedPod], options: &PlanOption
     is_refused.then(|| format!("kubectl safe-drain {} --dry-run {}", names.join(" "), flags.join(" ")))
 }
 
-/// Text at an indent, wrapped to the width of the output; further lines stand under the first.
+/// Text behind a prefix, wrapped to the width of the output; further lines stand under the first. The style is the
+/// prefix's.
 fn print_wrapped(out: &mut Output, prefix: &str, text: &str, style: Style) {
     let indent = prefix.chars().count();
     let room = out.width().saturating_sub(indent).max(MIN_TEXT_WIDTH);
@@ -431,8 +422,8 @@ fn print_wrapped(out: &mut Output, prefix: &str, text: &str, style: Style) {
     }
     lines.push(line);
     for (number, line) in lines.iter().enumerate() {
-        let lead = if number == 0 { prefix.to_owned() } else { " ".repeat(indent) };
-        out.line(format_args!("{lead}{}", style.style(line)));
+        let lead = if number == 0 { style.style(prefix).to_string() } else { " ".repeat(indent) };
+        out.line(format_args!("{lead}{line}"));
     }
 }
 

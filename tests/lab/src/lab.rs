@@ -237,7 +237,9 @@ impl Lab {
             if error.is::<NotStarted>() {
                 return error;
             }
-            error.context(format!("the supervisor of the lab said: {}", state::tail(&state.log("supervisor"))))
+            let said = state::tail(&state.log("supervisor"));
+            fs::remove_dir_all(state.dir()).ok();
+            error.context(format!("the supervisor of the lab did not start: {said}"))
         })
     }
 

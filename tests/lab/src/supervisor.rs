@@ -88,13 +88,14 @@ pub struct Facts {
 
 /// Starts a supervisor for the empty directory of `state`; connect to its socket and wait for the first line.
 pub(crate) fn launch(state: &State, binaries: &Binaries, linger: u64) -> Result<()> {
+    let program = cargo::lab()?;
     // Bound here, so that there is no moment in which a client could not connect.
     let unnamed = state.file("socket.new");
     let listener = UnixListener::bind(&unnamed).context("binding the supervisor's socket")?;
     // Whoever sees its name can connect: `sweep` relies on that.
     fs::rename(unnamed, state.socket())?;
     let log = File::create(state.log("supervisor"))?;
-    let mut supervisor = Command::new(cargo::lab()?)
+    let mut supervisor = Command::new(program)
         .arg("__supervise")
         .args([state.dir(), binaries.dir()])
         .arg(linger.to_string())

@@ -7,6 +7,8 @@ pub mod budget;
 pub mod diff;
 pub mod drain;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 pub mod model;
 pub mod outcome;
 pub mod snapshot;

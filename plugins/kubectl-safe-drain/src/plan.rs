@@ -78,7 +78,8 @@ async fn look(
         .filter(|right| !matches!(right.verb, "get" | "list"))
         .collect();
     let (snapshot, missing) = futures::join!(
-        observe::observe(&connection, &request.nodes, request.chunks),
+        // On the heap: nine lists at once are too large for every caller's stack.
+        Box::pin(observe::observe(&connection, &request.nodes, request.chunks)),
         rights::missing(&connection, &rights)
     );
     let mut snapshot = snapshot?;

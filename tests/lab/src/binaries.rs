@@ -91,14 +91,29 @@ impl Binaries {
         self.dir.join(name)
     }
 
+    /// What [`Binaries::find`] would find without a build.
+    ///
+    /// # Errors
+    /// `LAB_BIN` lacks a program, or there is no cache directory.
+    pub fn present() -> Result<Option<Self>> {
+        match env::var_os("LAB_BIN") {
+            Some(dir) => Self::given(Path::new(&dir)).map(Some),
+            None => Ok(Some(Self { dir: cache_dir()?.join(stamp()) }).filter(|built| built.dir.is_dir())),
+        }
+    }
+
     fn built() -> Result<Self> {
         let cache = cache_dir()?;
         fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
         let stamp = stamp();
         let dir = cache.join(&stamp);
+        if dir.is_dir() {
+            return Ok(Self { dir });
+        }
+        let go = go(&env::var_os("PATH").unwrap_or_default())?;
+        say("lab: the control plane's programs must be built, once, or are being built by somebody else");
         let _alone = state::lock(&cache.join(format!("{stamp}.lock")))?;
         if !dir.is_dir() {
-            let go = go(&env::var_os("PATH").unwrap_or_default())?;
             let unfinished = cache.join(format!("{stamp}.unfinished"));
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?;
@@ -189,14 +204,10 @@ fn linker_flags(module: &Module) -> String {
     flags
 }
 
-/// Writes to stderr itself: the test harness hides what the print macros say, and this takes minutes.
 fn run_with_progress(mut command: Command, what: &str) -> Result<bool> {
     let started = Instant::now();
-    let say = |word: &str| {
-        let line = format!("{what}: {word}, {} s\n", started.elapsed().as_secs());
-        io::stderr().write_all(line.as_bytes()).ok();
-    };
-    say("started");
+    let progress = |word: &str| say(&format!("{what}: {word}, {} s", started.elapsed().as_secs()));
+    progress("started");
     let mut child = command.spawn().context("starting go")?;
     let (sender, ended) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait()));
@@ -204,13 +215,18 @@ fn run_with_progress(mut command: Command, what: &str) -> Result<bool> {
         match ended.recv_timeout(Duration::from_secs(20)) {
             Ok(status) => {
                 let success = status?.success();
-                say(if success { "done" } else { "failed" });
+                progress(if success { "done" } else { "failed" });
                 return Ok(success);
             }
-            Err(RecvTimeoutError::Timeout) => say("still at it"),
+            Err(RecvTimeoutError::Timeout) => progress("still at it"),
             Err(RecvTimeoutError::Disconnected) => bail!("lost sight of go"),
         }
     }
+}
+
+/// Writes to stderr itself: the test harness hides what the print macros say, and this takes minutes.
+fn say(line: &str) {
+    io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }
 
 #[cfg(test)]

@@ -95,9 +95,10 @@ impl Lab {
     /// The shared control plane if it runs.
     ///
     /// # Errors
-    /// The executables cannot be had.
+    /// `LAB_BIN` lacks a program, or there is no place for state.
     pub fn running() -> Result<Option<Self>> {
-        let key = key(&Binaries::find()?);
+        let Some(binaries) = Binaries::present()? else { return Ok(None) };
+        let key = key(&binaries);
         Ok(Self::running_at(&state::base()?.join(format!("{key}.current"))))
     }
 

@@ -24,7 +24,7 @@ pub mod identity;
 mod lab;
 mod pki;
 mod run;
-pub mod state;
+mod state;
 #[doc(hidden)]
 pub mod supervisor;
 pub mod wait;

@@ -1,1 +1,11 @@
 //! One test binary, so that all its tests share one control plane.
+
+mod budgets;
+mod cordon;
+mod dry_run;
+mod filters;
+mod input;
+mod offline;
+mod rights;
+mod runner;
+mod verdicts;

@@ -198,3 +198,83 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod race_tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// An API server with one node, on which somebody else's write comes before the first `conflicts` of ours.
+    fn contested_node(conflicts: usize, keeps: bool) -> (Connection, Arc<AtomicUsize>) {
+        let patches = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&patches);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let patches = Arc::clone(&counted);
+            async move {
+                let node = |version: usize, unschedulable: bool| {
+                    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "resourceVersion": version.to_string()},
+                        "spec": {"unschedulable": unschedulable}})
+                };
+                let done = patches.load(Ordering::SeqCst);
+                let (code, body) = if request.method() == Method::PATCH {
+                    let body = request.into_body().collect_bytes().await.unwrap_or_default();
+                    let patch: Value = serde_json::from_slice(&body).unwrap_or_default();
+                    let expected =
+                        json!({"metadata": {"resourceVersion": done.to_string()}, "spec": {"unschedulable": true}});
+                    assert_eq!(patch, expected, "decided on what was read last");
+                    patches.fetch_add(1, Ordering::SeqCst);
+                    if done < conflicts {
+                        (
+                            409,
+                            json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "Conflict", "message": "changed"}),
+                        )
+                    } else {
+                        (200, node(done + 1, true))
+                    }
+                } else {
+                    (200, node(done, keeps && done > conflicts))
+                };
+                let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+                Ok::<_, Infallible>(response.unwrap_or_default())
+            }
+        });
+        (Connection::over(service, "default"), patches)
+    }
+
+    #[tokio::test]
+    async fn a_lost_race_is_read_and_decided_again() {
+        for conflicts in 0..CORDON_TRIES {
+            let (connection, patches) = contested_node(conflicts, true);
+            let outcome = cordon(&connection, &NodeName("n".into()), true, Effect::Real).await;
+            assert_eq!(outcome.unwrap(), Cordon::Changed);
+            assert_eq!(patches.load(Ordering::SeqCst), conflicts + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_race_lost_for_good_is_an_error() {
+        let (connection, patches) = contested_node(usize::MAX, true);
+        let outcome = cordon(&connection, &NodeName("n".into()), true, Effect::Real).await;
+        assert!(outcome.unwrap_err().is_conflict());
+        assert_eq!(patches.load(Ordering::SeqCst), CORDON_TRIES);
+    }
+
+    #[tokio::test]
+    async fn a_cordon_that_does_not_stand_is_an_error() {
+        let (connection, _) = contested_node(0, false);
+        let outcome = cordon(&connection, &NodeName("n".into()), true, Effect::Real).await;
+        let expected =
+            "patch node n: unexpected answer: the server accepted the change, but spec.unschedulable is not true";
+        assert_eq!(outcome.unwrap_err().to_string(), expected);
+    }
+}

@@ -44,8 +44,9 @@ impl Snapshot {
 
     /// A workload that wants as many pods as there are nodes named, and these pods, Ready: `web-1`, `web-2` and so on,
     /// labelled `app=web`. A Deployment gets a `ReplicaSet` in between.
-    pub(crate) fn runs<const N: usize>(self, workload: &Workload, nodes: [&str; N]) -> Self {
-        let workload = workload.clone().replicas(i32::try_from(N).unwrap());
+    pub(crate) fn runs<'n>(self, workload: &Workload, nodes: impl IntoIterator<Item = &'n str>) -> Self {
+        let nodes: Vec<&str> = nodes.into_iter().collect();
+        let workload = workload.clone().replicas(i32::try_from(nodes.len()).unwrap());
         let name = workload.name.name.clone();
         let (world, owner) = if workload.kind == WorkloadKind::Deployment {
             let set = replica_set(&format!("{name}-rs")).of(&workload).replicas(workload.replicas);
@@ -53,7 +54,8 @@ impl Snapshot {
         } else {
             (self.with(workload.clone()), workload)
         };
-        let pods = (1..).zip(nodes).map(|(n, node)| pod(&format!("{name}-{n}")).labelled("app", &name).on(node).of(&owner));
+        let pods =
+            (1..).zip(nodes).map(|(n, node)| pod(&format!("{name}-{n}")).labelled("app", &name).on(node).of(&owner));
         world.with_all(pods)
     }
 

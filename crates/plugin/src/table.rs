@@ -9,7 +9,7 @@ use crate::styles::Styles;
 use crate::text;
 
 /// Between two columns.
-const GAP: usize = 3;
+const GAP: usize = 2;
 
 /// A last column narrower than this is harder to read than a line that the terminal breaks.
 const MIN_WRAP_WIDTH: usize = 20;

@@ -55,8 +55,8 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     print_nodes(out, nodes, pods);
     print_pods(out, pods);
     print_reasons(out, pods);
-    print_budgets(out, budgets);
-    print_implied(out, implied_budgets);
+    print_budgets(out, budgets, pods);
+    print_implied(out, implied_budgets, pods);
     print_surges(out, surges);
     print_waves(out, waves);
     print_server(out, server_dry_run);
@@ -68,7 +68,7 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
         out.line(format_args!("Takes at most about {}.", duration(*estimated_seconds)));
     }
     print_verdict(out, *verdict, message);
-    if let Some(next) = next_command(nodes, pods, options) {
+    if let Some(next) = next_step(pods, options) {
         print_wrapped(out, "next: ", &next, styles.hint);
     }
     if *exit_code != 0 {
@@ -142,7 +142,7 @@ fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
         return;
     }
     let styles = out.styles().clone();
-    let mut table = Table::new(["ACTION", "NAMESPACE", "PODS-OF", "PODS", "WAVE", "COMES-BACK", "BUDGET"]);
+    let mut table = Table::new(["ACTION", "NAMESPACE", "PODS-OF", "PODS", "WAVE", "BACK", "BUDGET"]);
     for ((action, namespace, what, budget, back), pods) in rows {
         let (word, style) = match action {
             PodAction::Evict => ("Evict", styles.good),
@@ -205,7 +205,7 @@ fn wave_range(pods: &[&PlannedPod]) -> String {
 
 /// Reasons with the pods for which they hold, worst first.
 fn print_reasons(out: &mut Output, pods: &[PlannedPod]) {
-    let mut groups: BTreeMap<(ReasonSeverity, usize, &str, &str), Vec<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<(ReasonSeverity, usize, &str, &str), Vec<&PlannedPod>> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
     for pod in pods {
         for PodReason { code, severity, message, remedy } in &pod.reasons {
@@ -214,7 +214,7 @@ fn print_reasons(out: &mut Output, pods: &[PlannedPod]) {
                 order.len() - 1
             });
             let key = (*severity, rank, message.as_str(), remedy.as_deref().unwrap_or_default());
-            groups.entry(key).or_default().push(format!("{}/{}", pod.namespace, pod.name));
+            groups.entry(key).or_default().push(pod);
         }
     }
     let styles = out.styles().clone();
@@ -228,17 +228,56 @@ fn print_reasons(out: &mut Output, pods: &[PlannedPod]) {
             }
             last = Some(severity);
         }
-        print_wrapped(out, "  ", &format!("{message}: {}", names(&pods)), Style::new());
+        print_wrapped(out, "  ", &format!("{message}: {}", names(&by_owner(&pods))), Style::new());
         if !remedy.is_empty() && severity != ReasonSeverity::Info {
             print_wrapped(out, "    help: ", remedy, styles.hint);
         }
     }
 }
 
-fn print_budgets(out: &mut Output, budgets: &[PlannedBudget]) {
-    if budgets.is_empty() {
-        return;
+/// Pods by name, several of one owner by the owner's.
+fn by_owner(pods: &[&PlannedPod]) -> Vec<String> {
+    let mut groups: Vec<(&PlannedPod, usize)> = Vec::new();
+    for &pod in pods {
+        let same = |other: &PlannedPod| other.namespace == pod.namespace && other.owner == pod.owner;
+        match groups.iter_mut().find(|(other, _)| pod.owner.is_some() && same(other)) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((pod, 1)),
+        }
     }
+    let name = |(pod, count): (&PlannedPod, usize)| match &pod.owner {
+        Some(owner) if count > 1 => format!("{} ({count} pods)", what(&pod.namespace, &owner.kind, &owner.name)),
+        _ => format!("{}/{}", pod.namespace, pod.name),
+    };
+    groups.into_iter().map(name).collect()
+}
+
+fn what(namespace: &str, kind: &str, name: &str) -> String {
+    format!("{namespace} {}/{name}", kind.to_lowercase())
+}
+
+/// Budgets that block or make pods wait. Those that let all go at once are counted.
+fn print_budgets(out: &mut Output, budgets: &[PlannedBudget], pods: &[PlannedPod]) {
+    let slows = |budget: &&PlannedBudget| {
+        let covers = |pod: &&PlannedPod| pod.namespace == budget.namespace && pod.budget.names.contains(&budget.name);
+        budget.verdict != BudgetVerdict::Open
+            || pods.iter().filter(covers).any(|pod| pod.wave.is_some_and(|wave| wave > 1))
+    };
+    let (slow, fast): (Vec<&PlannedBudget>, Vec<&PlannedBudget>) = budgets.iter().partition(slows);
+    if !slow.is_empty() {
+        print_budget_table(out, &slow);
+    }
+    match fast.as_slice() {
+        [] => {}
+        [budget] => {
+            let name = format!("{}/{}", budget.namespace, budget.name);
+            out.line(format_args!("\nBudget {} lets its pods go at once.", text::one_line(&name)));
+        }
+        budgets => out.line(format_args!("\n{} budgets let their pods go at once.", budgets.len())),
+    }
+}
+
+fn print_budget_table(out: &mut Output, budgets: &[&PlannedBudget]) {
     let styles = out.styles().clone();
     let mut table = Table::new(["BUDGET", "NEEDED", "HEALTHY", "OF", "ALLOWED", "STATE"]);
     for budget in budgets {
@@ -273,23 +312,29 @@ fn print_budgets(out: &mut Output, budgets: &[PlannedBudget]) {
     out.table(&table);
 }
 
-fn print_implied(out: &mut Output, budgets: &[ImpliedBudget]) {
-    if budgets.is_empty() {
-        return;
-    }
+/// Workloads without a budget whose pods wait for each other all the same.
+fn print_implied(out: &mut Output, budgets: &[ImpliedBudget], pods: &[PlannedPod]) {
     let mut table = Table::new(["WITHOUT-BUDGET", "READY", "AT-ONCE"]);
     for ImpliedBudget { kind, namespace, name, target: _, ready, max_unavailable } in budgets {
+        let is_theirs = |pod: &&PlannedPod| {
+            &pod.namespace == namespace
+                && pod.owner.as_ref().is_some_and(|owner| &owner.kind == kind && &owner.name == name)
+        };
+        if !pods.iter().filter(is_theirs).any(|pod| pod.wave.is_some_and(|wave| wave > 1)) {
+            continue;
+        }
         let at_once = max_unavailable.map_or("unlimited".to_owned(), |limit| limit.to_string());
-        let what = format!("{namespace} {}/{name}", kind.to_lowercase());
-        table.row([what.into(), ready.to_string().into(), at_once.into()]);
+        table.row([what(namespace, kind, name).into(), ready.to_string().into(), at_once.into()]);
     }
-    out.line("");
-    out.table(&table);
+    if !table.is_empty() {
+        out.line("");
+        out.table(&table);
+    }
 }
 
 fn print_surges(out: &mut Output, surges: &[Surge]) {
     for Surge { kind, namespace, name, from, to, reason } in surges {
-        let line = format!("surge {namespace} {}/{name} from {from} to {to}: {reason}", kind.to_lowercase());
+        let line = format!("surge {} from {from} to {to}: {reason}", what(namespace, kind, name));
         out.line(text::one_line(&line));
     }
 }
@@ -300,10 +345,10 @@ fn print_waves(out: &mut Output, waves: &[PlannedWave]) {
     }
     let mut table = Table::new(["WAVE", "PODS", "WHICH"]);
     for PlannedWave { index, pods, waits_for } in waves.iter().take(MOST_WAVES) {
-        let which = if waits_for.is_empty() {
-            names(pods)
-        } else {
-            format!("{}, once the replacement of {} is Ready", names(pods), names(waits_for))
+        let which = match waits_for.as_slice() {
+            [] => names(pods),
+            [pod] => format!("{}, once the replacement of {pod} is Ready", names(pods)),
+            replaced => format!("{}, once {} replacements are Ready", names(pods), replaced.len()),
         };
         table.row([index.to_string().into(), pods.len().to_string().into(), which.into()]);
     }
@@ -372,8 +417,8 @@ fn print_diff(out: &mut Output, diff: &str, verdict: PlanVerdict) {
     }
 }
 
-/// The command that gets further: the flags that the refused pods need.
-fn next_command(nodes: &[PlannedNode], pods: &[PlannedPod], options: &PlanOptions) -> Option<String> {
+/// What gets further: the flags that the refused pods need.
+fn next_step(pods: &[PlannedPod], options: &PlanOptions) -> Option<String> {
     let PlanOptions {
         force,
         ignore_daemonsets,
@@ -395,12 +440,10 @@ fn next_command(nodes: &[PlannedNode], pods: &[PlannedPod], options: &PlanOption
         ("--force", *force, needs("Unreplicated") || needs("DaemonSetGone")),
     ]
     .into_iter()
-    .filter(|(_, given, needed)| *given || *needed)
+    .filter(|(_, given, needed)| *needed && !*given)
     .map(|(flag, ..)| flag)
     .collect();
-    let is_refused = ["DaemonSetManaged", "LocalStorage", "Unreplicated", "DaemonSetGone"].into_iter().any(needs);
-    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
-    is_refused.then(|| format!("kubectl safe-drain {} --dry-run {}", names.join(" "), flags.join(" ")))
+    (!flags.is_empty()).then(|| format!("add {}", flags.join(" ")))
 }
 
 /// Text behind a prefix, wrapped to the width of the output; further lines stand under the first. The style is the

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use futures::future::select_all;
+use futures::future::{pending, select_all};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, Config};
 use tokio::{
@@ -104,6 +104,10 @@ impl ControlPlane {
                 names.push(component.name);
                 ends.push(Box::pin(child.wait()));
             }
+        }
+        // Nothing to wait for is not something to report.
+        if ends.is_empty() {
+            return pending().await;
         }
         let (status, index, _) = select_all(ends).await;
         self.died(names[index], status.ok())

@@ -23,7 +23,8 @@ In the namespace monitoring:
 /// All nodes of the demo are in one group, and its pods run on them only.
 const GROUP: &str = "demo";
 
-/// Builds the demo in `lab`, and waits until all of it is ready. What is there already is left as it is.
+/// Builds the demo in `lab`, and waits until all of it is ready. What is there already is left as it is, but
+/// cordoned nodes are uncordoned: after a drain this puts back what the drain took away.
 ///
 /// # Errors
 /// The apiserver refuses, or something does not get ready.
@@ -36,6 +37,9 @@ pub async fn build(lab: &Lab) -> Result<()> {
         shop.node("worker-3").zone("b").create().await?,
         shop.node("worker-4").zone("b").create().await?,
     ];
+    for worker in &workers {
+        shop.cordon(worker, false).await?;
+    }
     build_monitoring(&monitoring).await?;
     build_shop(&shop, &workers).await?;
 

@@ -102,6 +102,19 @@ impl Lab {
         Ok(Self::running_at(&state::base()?.join(format!("{key}.current"))))
     }
 
+    /// All control planes of the user that stay without anybody connected, those of other builds of the lab too.
+    ///
+    /// # Errors
+    /// There is no place for state.
+    pub fn held() -> Result<Vec<Self>> {
+        let mut held = Vec::new();
+        for entry in fs::read_dir(state::base()?)? {
+            let lab = Self::connect(&State::at(entry?.path()));
+            held.extend(lab.ok().filter(|lab| lab.facts().held));
+        }
+        Ok(held)
+    }
+
     /// Starts a control plane for one test, which may stop parts of it. It ends when this is dropped.
     ///
     /// # Errors

@@ -1,10 +1,16 @@
 //! The lab by hand: `up`, `down`, `status` and `demo`. The hidden commands are the lab's own processes.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use lab::{Lab, demo, supervisor};
+
+const NOT_RUNNING: &str = "no lab is running";
 
 /// A throwaway Kubernetes control plane with simulated nodes.
 #[derive(Parser)]
@@ -18,7 +24,7 @@ struct Args {
 enum Command {
     /// Start the control plane in the background, if it does not run.
     Up,
-    /// End it, and delete all it has written.
+    /// End it, and delete all it has written; one that another build has left too.
     Down,
     /// Show whether it runs, and where.
     Status,
@@ -50,36 +56,40 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is the user interface")]
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => {
             let lab = Lab::start()?;
             lab.hold()?;
-            introduce(&lab);
+            say(&introduction(&lab));
         }
-        Command::Down => match Lab::running()? {
-            Some(lab) => lab.end()?,
-            None => println!("no lab is running"),
-        },
+        Command::Down => {
+            let held = Lab::held()?;
+            if held.is_empty() {
+                say(NOT_RUNNING);
+            }
+            for lab in held {
+                lab.end()?;
+            }
+        }
         Command::Status => match Lab::running()? {
-            Some(lab) => introduce(&lab),
-            None => println!("no lab is running"),
+            Some(lab) => say(&introduction(&lab)),
+            None => say(NOT_RUNNING),
         },
         Command::Demo => {
             let lab = Lab::start()?;
             lab.hold()?;
-            introduce(&lab);
+            say(&introduction(&lab));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(demo::build(&lab))?;
-            println!("\n{}", demo::DESCRIPTION);
+            say(&format!("\n{}", demo::DESCRIPTION));
         }
         Command::Supervise { dir, binaries, linger } => supervisor::supervise(&dir, &binaries, linger)?,
         Command::Watch { supervisor, dir } => supervisor::watch(supervisor, &dir)?,
         Command::Exec { parent, program, args } => supervisor::exec(parent, &program, &args)?,
         Command::Occupy => {
             let lab = Lab::private()?;
-            println!("{}", serde_json::to_string(lab.facts())?);
+            say(&serde_json::to_string(lab.facts())?);
             loop {
                 std::thread::park();
             }
@@ -88,13 +98,21 @@ fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is the user interface")]
-fn introduce(lab: &Lab) {
-    let facts = lab.facts();
-    println!("# The lab is running at {}; end it with `cargo run -p lab -- down`.", facts.server);
-    println!("# Contexts: lab (all rights), lab-admin, lab-drainer, lab-viewer.");
-    println!("# Its kubectl: {}", lab.kubectl().display());
-    println!("export KUBECONFIG={}", lab.kubeconfig().display());
+fn introduction(lab: &Lab) -> String {
+    format!(
+        "# The lab is running at {}; end it with `cargo run -p lab -- down`.\n\
+         # Contexts: lab (all rights), lab-admin, lab-drainer, lab-viewer.\n\
+         # Its kubectl: {}\n\
+         export KUBECONFIG={}",
+        lab.facts().server,
+        lab.kubectl().display(),
+        lab.kubeconfig().display()
+    )
+}
+
+/// Nobody may be listening any more, as in `lab status | head -1`.
+fn say(text: &str) {
+    io::stdout().write_all(format!("{text}\n").as_bytes()).ok();
 }
 
 #[expect(clippy::print_stderr, reason = "this is the user interface")]

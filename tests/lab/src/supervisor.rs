@@ -84,6 +84,8 @@ pub struct Facts {
     pub supervisor: u32,
     /// The components' process ids.
     pub pids: HashMap<String, u32>,
+    /// Whether it stays without anybody connected.
+    pub held: bool,
 }
 
 /// Starts a supervisor for the empty directory of `state`; connect to its socket and wait for the first line.
@@ -316,6 +318,7 @@ impl Supervisor {
             server: plane.server(),
             supervisor: std::process::id(),
             pids: plane.pids().into_iter().collect(),
+            held: self.held,
         }
     }
 }

@@ -6,12 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
+
 use super::arithmetic::{self, Counts, SyncError};
 use crate::{
     drain::options::{MaxUnavailable, Options},
-    model::{DisruptionBudget, ObjectName, OwnerRef, Phase, Pod, Uid, UnhealthyPods, UpdateStrategy, Workload, WorkloadKind},
+    model::{
+        DisruptionBudget, IntOrPercent, ObjectName, OwnerRef, Phase, Pod, Uid, UnhealthyPods, UpdateStrategy, Workload,
+        WorkloadKind,
+    },
     snapshot::{Kind, Snapshot},
-    workload::{Owner, Workloads},
+    workload::{Owner, Scale, Workloads},
 };
 
 /// All budgets that a set of pods draws from.
@@ -45,6 +50,9 @@ pub struct Account<'a> {
     pub state: BudgetState,
     /// The numbers before the drain.
     pub counts: Counts,
+    /// How many more replicas would open it, if it is always blocked and their number decides.
+    pub replicas_to_open: Option<i32>,
+    taken_at: Timestamp,
     /// The numbers now, after what was taken and refilled.
     running: Counts,
 }
@@ -62,7 +70,7 @@ pub enum BudgetState {
     SyncFailed(String),
     /// The controller has not seen the newest spec yet.
     StillProcessing,
-    /// What it depends on could not be read; the text says what.
+    /// What it depends on could not be read; the text says so.
     Unknown(String),
 }
 
@@ -213,11 +221,20 @@ impl<'a> Ledger<'a> {
         self.holding(pod).implied.map(|number| &self.implied[number])
     }
 
-    /// The accounts that a pod draws from.
-    pub fn draws(&self, pod: &Pod) -> Vec<Draw> {
+    /// The account that an allowed pod draws from: its written budget, else the implied one.
+    pub fn draw(&self, pod: &Pod) -> Option<Draw> {
         let Holding { accounts, implied } = self.holding(pod);
-        let written = accounts.iter().filter(|_| self.budgets_are_asked).copied().map(Draw::Written);
-        written.chain(implied.map(Draw::Implied)).collect()
+        implied.map(Draw::Implied).or_else(|| accounts.first().copied().map(Draw::Written))
+    }
+
+    /// Forgets what was taken and refilled.
+    pub fn reset(&mut self) {
+        for account in &mut self.accounts {
+            account.running = account.counts;
+        }
+        for account in &mut self.implied {
+            account.running = account.ready;
+        }
     }
 
     /// Whether a pod may go now.
@@ -242,16 +259,18 @@ impl<'a> Ledger<'a> {
         self.change(pod, 1);
     }
 
+    /// A pod that isn't counted takes nothing that its replacement could give back.
     fn change(&mut self, pod: &Pod, by: i32) {
-        // A pod that wasn't healthy took nothing that its replacement could give back.
-        if !pod.is_healthy() {
-            return;
-        }
         let holding = self.holding(pod).clone();
         for number in holding.accounts {
-            self.accounts[number].running.healthy += by;
+            let account = &mut self.accounts[number];
+            if arithmetic::is_counted_healthy(account.budget, pod, account.taken_at) {
+                account.running.healthy += by;
+            }
         }
-        if let Some(number) = holding.implied {
+        if let Some(number) = holding.implied
+            && pod.is_healthy()
+        {
             self.implied[number].running += by;
         }
     }
@@ -291,7 +310,7 @@ impl<'a> Ledger<'a> {
                 self.implied.len() - 1
             }));
         }
-        let mut owned: BTreeMap<usize, (i32, Option<&Workload>)> = BTreeMap::new();
+        let mut owned: BTreeMap<usize, (i32, Option<&Workload>, Option<&Scale>)> = BTreeMap::new();
         for pod in snapshot.pods.iter().filter(|pod| namespaces.contains(pod.name.namespace.as_str())) {
             let Some((.., uid)) = limited_owner(&snapshot.workloads, pod) else { continue };
             let Some(&number) = numbers.get(uid) else { continue };
@@ -300,11 +319,16 @@ impl<'a> Ledger<'a> {
                 Owner::Workload(workload) => Some(workload),
                 _ => None,
             };
-            let counted = owned.entry(number).or_insert((0, workload));
-            counted.0 += i32::from(!pod.is_finished());
+            let (pods, ..) = owned.entry(number).or_insert((0, workload, snapshot.workloads.scale(uid)));
+            *pods += i32::from(!pod.is_finished());
         }
-        for (number, (pods, workload)) in owned {
-            let replicas = workload.map_or(pods, |workload| workload.replicas);
+        for (number, (pods, workload, scale)) in owned {
+            let replicas = match (workload, scale) {
+                (Some(workload), _) => workload.replicas,
+                (None, Some(Scale::Replicas(replicas))) => *replicas,
+                // Nobody says how many it wants: as many as it has.
+                (None, _) => pods,
+            };
             let account = &mut self.implied[number];
             account.target = account.ready.min(replicas);
             account.running = account.ready;
@@ -323,38 +347,49 @@ impl<'a> Account<'a> {
             desired: budget.status.desired_healthy,
             healthy: budget.status.current_healthy,
         };
-        let (counts, state) = match arithmetic::sync(budget, &covered, &snapshot.workloads, snapshot.taken_at) {
-            Ok(sync) => {
-                let state = if let Some(failed) = failed_sync {
-                    BudgetState::SyncFailed(failed.message.clone())
+        let taken_at = snapshot.taken_at;
+        let mut replicas_to_open = None;
+        let (counts, state) = match (arithmetic::sync(budget, &covered, &snapshot.workloads, taken_at), failed_sync) {
+            // A failing controller leaves the other numbers as they were, and the server goes by those.
+            (Ok(_) | Err(SyncError::Unknown { .. }), Some(failed)) => {
+                (from_status, BudgetState::SyncFailed(failed.message.clone()))
+            }
+            (Ok(sync), None) => {
+                let state = if sync.counts.allowed() == 0 && sync.is_impossible() {
+                    replicas_to_open = sync.replicas_to_open(budget);
+                    BudgetState::AlwaysBlocked
                 } else if lags_behind {
                     BudgetState::StillProcessing
                 } else if sync.counts.allowed() > 0 {
                     BudgetState::Open
-                } else if sync.is_impossible() {
-                    BudgetState::AlwaysBlocked
                 } else {
                     BudgetState::BlockedNow
                 };
                 (sync.counts, state)
             }
             // Only the server knows what this depends on: believe what the controller wrote.
-            Err(SyncError::Unknown { resource }) if lags_behind || written.is_none() => {
-                (from_status, BudgetState::Unknown(resource))
+            (Err(unknown @ SyncError::Unknown { .. }), None) if lags_behind || written.is_none() => {
+                (from_status, BudgetState::Unknown(unknown.to_string()))
             }
-            Err(SyncError::Unknown { .. }) => {
-                let state = match failed_sync {
-                    Some(failed) => BudgetState::SyncFailed(failed.message.clone()),
-                    None if from_status.allowed() > 0 => BudgetState::Open,
-                    None if from_status.expected <= from_status.desired => BudgetState::AlwaysBlocked,
-                    None => BudgetState::BlockedNow,
+            (Err(SyncError::Unknown { .. }), None) => {
+                let state = if from_status.allowed() > 0 {
+                    BudgetState::Open
+                } else if from_status.expected <= from_status.desired {
+                    BudgetState::AlwaysBlocked
+                } else {
+                    BudgetState::BlockedNow
                 };
                 (from_status, state)
             }
-            // A failing controller leaves the other numbers as they were.
-            Err(error) => (from_status, BudgetState::SyncFailed(error.to_string())),
+            (Err(error), _) => (from_status, BudgetState::SyncFailed(error.to_string())),
         };
-        Self { budget, covered, state, counts, running: counts }
+        Self { budget, covered, state, counts, replicas_to_open, taken_at, running: counts }
+    }
+
+    /// The covered pods that are missing from the healthy ones, although they haven't finished.
+    pub fn unhealthy(&self) -> impl Iterator<Item = &'a Pod> {
+        let is_counted = |pod: &Pod| arithmetic::is_counted_healthy(self.budget, pod, self.taken_at);
+        self.covered.iter().copied().filter(move |pod| !pod.is_finished() && !is_counted(pod))
     }
 
     fn ask(&self, pod: &Pod) -> Answer {
@@ -449,7 +484,7 @@ const AUTO_PERCENT: i32 = 25;
 
 /// How many Ready pods of a workload may be missing at once; none is no limit, else at least one.
 fn allowance(max_unavailable: MaxUnavailable, workload: Option<&Workload>, replicas: i32) -> Option<i32> {
-    let quarter = replicas.saturating_mul(AUTO_PERCENT) / 100;
+    let quarter = IntOrPercent::Percent(AUTO_PERCENT).of_rounded_down(replicas);
     let allowance = match max_unavailable {
         MaxUnavailable::Unlimited => return None,
         MaxUnavailable::Value(value) => value.of_rounded_down(replicas),

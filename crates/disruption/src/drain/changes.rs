@@ -7,17 +7,20 @@ use std::{
 
 use crate::{
     diff,
-    drain::plan::{NodePlan, Plan},
+    drain::{
+        filter::Fate,
+        plan::{NodePlan, Plan},
+    },
     model::{NodeName, Pod},
 };
 
 /// The diff of the whole plan.
 pub(super) fn diff(plan: &Plan<'_>) -> String {
-    // By address: a pod of the plan is the very pod of the snapshot.
+    // By address: a pod of the plan is the very pod of the snapshot. What terminates already leaves with the others.
     let comes_back: HashMap<*const Pod, bool> = plan
         .pods
         .iter()
-        .filter(|planned| planned.wave().is_some())
+        .filter(|planned| planned.wave().is_some() || planned.judgement.fate == Fate::Wait)
         .map(|planned| (std::ptr::from_ref(planned.pod), planned.judgement.comeback.is_expected()))
         .collect();
     let comeback = |pod: &Pod| comes_back.get(&std::ptr::from_ref(pod)).copied();

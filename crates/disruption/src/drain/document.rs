@@ -478,7 +478,7 @@ fn unknowns(plan: &Plan<'_>) -> Vec<Unknown> {
     let budgets = plan.ledger.accounts().iter().filter_map(|account| match &account.state {
         BudgetState::Unknown(what) => Some(Unknown {
             resource: format!("poddisruptionbudgets.policy {}", account.budget.name),
-            message: format!("{what} could not be read"),
+            message: what.clone(),
         }),
         _ => None,
     });

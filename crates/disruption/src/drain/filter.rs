@@ -1,7 +1,7 @@
 //! Which pods a drain may take: kubectl's filters in kubectl's order (`pkg/drain/filters.go`), but every reason of every
 //! pod is kept, and what kubectl does not look at is said too.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     drain::options::Options,
@@ -181,8 +181,10 @@ fn kubectls_verdict<'a>(
         return Fate::Skip;
     }
     if let Some(deletion) = pod.deletion {
-        let limit = options.skip_wait_for_delete_timeout.and_then(|limit| SignedDuration::try_from(limit).ok());
-        if limit.is_some_and(|limit| now.duration_since(deletion.at) > limit) {
+        // In whole seconds, and 0 never skips, as in kubectl.
+        let limit = options.skip_wait_for_delete_timeout.map_or(0, |limit| limit.as_secs());
+        let over = u64::try_from(now.duration_since(deletion.at).as_secs()).unwrap_or_default();
+        if limit > 0 && over > limit {
             reasons.push(Reason::TerminatingTooLong);
             return Fate::Skip;
         }
@@ -226,6 +228,11 @@ fn further_reasons<'a>(pod: &'a Pod, workloads: &'a Workloads) -> Vec<Reason<'a>
     if pod.is_terminating() {
         reasons.push(Reason::Terminating);
     }
+    let finalizers: Vec<&str> =
+        pod.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != JOB_TRACKING_FINALIZER).collect();
+    if !finalizers.is_empty() {
+        reasons.push(Reason::Finalizers(finalizers));
+    }
     if pod.is_finished() {
         reasons.push(Reason::Finished);
         return reasons;
@@ -246,11 +253,6 @@ fn further_reasons<'a>(pod: &'a Pod, workloads: &'a Workloads) -> Vec<Reason<'a>
     }
     if pod.tolerates_cordon {
         reasons.push(Reason::ToleratesCordon);
-    }
-    let finalizers: Vec<&str> =
-        pod.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != JOB_TRACKING_FINALIZER).collect();
-    if !finalizers.is_empty() {
-        reasons.push(Reason::Finalizers(finalizers));
     }
     reasons.extend(pod.holds.iter().copied().map(Reason::HeldForOtherTool));
     if pod.serves_without_pre_stop && pod.ready {

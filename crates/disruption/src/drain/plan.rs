@@ -136,13 +136,13 @@ pub fn plan<'a>(snapshot: &'a Snapshot, targets: &'a [NodeName], options: &'a Op
     if let Some(why) = snapshot.unknown.get(&Kind::Pod) {
         return Err(PlanError::NoPods(why.to_string()));
     }
-    let nodes = find_nodes(snapshot, targets)?;
-    let mut pods_by_node: HashMap<&NodeName, Vec<&Pod>> = nodes.iter().map(|node| (node.name, Vec::new())).collect();
+    let mut pods_by_node: HashMap<&NodeName, Vec<&Pod>> = targets.iter().map(|name| (name, Vec::new())).collect();
     for pod in &snapshot.pods {
         if let Some(pods) = pod.node.as_ref().and_then(|node| pods_by_node.get_mut(node)) {
             pods.push(pod);
         }
     }
+    let nodes = find_nodes(snapshot, targets, |name| pods_by_node.get(name).is_some_and(|pods| !pods.is_empty()))?;
 
     let mut judged: Vec<(NodePlan<'_>, &Pod, Judgement<'_>)> = Vec::new();
     for &node in &nodes {
@@ -154,34 +154,36 @@ pub fn plan<'a>(snapshot: &'a Snapshot, targets: &'a [NodeName], options: &'a Op
             }));
     }
 
-    let leavers: Vec<Leaver<'_>> = judged
-        .iter()
-        .filter(|(.., judgement)| judgement.leaves())
-        .map(|(_, pod, judgement)| Leaver { pod, comeback: judgement.comeback })
-        .collect();
+    let (mut leavers, mut evictable) = (Vec::new(), Vec::new());
+    for (_, pod, judgement) in judged.iter().filter(|(.., judgement)| judgement.leaves()) {
+        let leaver = Leaver { pod, comeback: judgement.comeback };
+        leavers.push(leaver);
+        evictable.extend((judgement.fate == Fate::Evict).then_some(leaver));
+    }
     let leaving_pods: Vec<&Pod> = leavers.iter().map(|leaver| leaver.pod).collect();
     let mut ledger = Ledger::open(snapshot, &leaving_pods, options);
-    // Pods that need a flag take no turn, but what a budget will say of them is known already.
-    let first_answers: Vec<Answer> = leaving_pods.iter().map(|pod| ledger.ask(pod)).collect();
-    let evictable: Vec<Leaver<'_>> = judged
-        .iter()
-        .filter(|(.., judgement)| judgement.fate == Fate::Evict)
-        .map(|(_, pod, judgement)| Leaver { pod, comeback: judgement.comeback })
-        .collect();
-    let schedule = waves::schedule(&evictable, &mut ledger, options.grace_period_seconds, &snapshot.pods);
+    let mut play = |leavers: &[Leaver<'a>]| {
+        ledger.reset();
+        waves::schedule(leavers, &mut ledger, options.grace_period_seconds, &snapshot.pods)
+    };
+    // Pods that need a flag take no turn, but what the budgets would say if they had it is known already.
+    let turns_with_flags = play(&leavers).turns;
+    let schedule = play(&evictable);
 
-    let mut turns = schedule.turns.into_iter().flatten();
-    let mut first_answers = first_answers.into_iter();
+    let mut turns = schedule.turns.into_iter();
+    let mut turns_with_flags = turns_with_flags.into_iter();
     let pods: Vec<PodPlan<'_>> = judged
         .into_iter()
         .map(|(node, pod, judgement)| {
-            let answer = if judgement.leaves() { first_answers.next() } else { None };
-            let turn = if judgement.fate == Fate::Evict { turns.next() } else { None };
-            let action = action(judgement.fate, turn);
-            let budget = answer.map_or(BudgetVerdict::None, |answer| budget_verdict(pod, turn, answer, &ledger));
-            PodPlan { pod, node: node.name, judgement, action, budget }
+            let leaves = judgement.leaves();
+            let turn_with_flags = if leaves { turns_with_flags.next() } else { None };
+            let turn = if leaves && judgement.fate == Fate::Evict { turns.next() } else { None };
+            let budget =
+                turn.or(turn_with_flags).map_or(BudgetVerdict::None, |turn| budget_verdict(pod, turn, &ledger));
+            PodPlan { pod, node: node.name, action: action(judgement.fate, turn), judgement, budget }
         })
         .collect();
+    ledger.reset();
     let waves = gather_waves(&pods, &schedule.waits_for);
     Ok(Plan { snapshot, options, nodes, pods, waves, ledger, estimated_seconds: schedule.estimated_seconds })
 }
@@ -194,7 +196,11 @@ pub fn select(snapshot: &Snapshot, selector: &Selector) -> Vec<NodeName> {
     names
 }
 
-fn find_nodes<'a>(snapshot: &'a Snapshot, targets: &'a [NodeName]) -> Result<Vec<NodePlan<'a>>, PlanError> {
+fn find_nodes<'a>(
+    snapshot: &'a Snapshot,
+    targets: &'a [NodeName],
+    has_pods: impl Fn(&NodeName) -> bool,
+) -> Result<Vec<NodePlan<'a>>, PlanError> {
     let known: HashMap<&NodeName, &Node> = snapshot.nodes.iter().map(|node| (&node.name, node)).collect();
     let mut seen = HashSet::new();
     targets
@@ -207,7 +213,7 @@ fn find_nodes<'a>(snapshot: &'a Snapshot, targets: &'a [NodeName]) -> Result<Vec
             let is_there = match node {
                 Some(_) => true,
                 // Without nodes, a pod that is bound to it shows that there is one.
-                None => !snapshot.knows(Kind::Node) && snapshot.pods.iter().any(|pod| pod.node.as_ref() == Some(name)),
+                None => !snapshot.knows(Kind::Node) && has_pods(name),
             };
             if is_there { Ok(NodePlan { name, node }) } else { Err(PlanError::NodeNotFound(name.0.clone())) }
         })
@@ -224,12 +230,11 @@ fn action(fate: Fate, turn: Option<Turn>) -> Action {
     }
 }
 
-/// What the budgets say of a pod with this turn, or, of a pod without one, what they said before the drain.
-fn budget_verdict(pod: &Pod, turn: Option<Turn>, first_answer: Answer, ledger: &Ledger<'_>) -> BudgetVerdict {
+/// What the budgets say of a pod with this turn.
+fn budget_verdict(pod: &Pod, turn: Turn, ledger: &Ledger<'_>) -> BudgetVerdict {
     let (wave, answer) = match turn {
-        Some(Turn::Wave(wave, answer)) => (wave, answer),
-        Some(Turn::Never(block)) => (0, Answer::Blocked(block)),
-        None => (1, first_answer),
+        Turn::Wave(wave, answer) => (wave, answer),
+        Turn::Never(block) => (0, Answer::Blocked(block)),
     };
     match answer {
         _ if !ledger.budgets_are_known() => BudgetVerdict::Unknown,

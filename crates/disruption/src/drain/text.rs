@@ -8,7 +8,7 @@ use crate::{
         filter::{Comeback, Loss, Reason},
         plan::{BudgetVerdict, Plan, PodPlan, Verdict},
     },
-    model::{DisruptionBudget, IntOrPercent, Phase, Pod, Workload},
+    model::{DisruptionBudget, IntOrPercent, ObjectName, Phase, Pod, UnhealthyPods, Workload},
     workload::{Owner, Workloads},
 };
 
@@ -84,7 +84,7 @@ impl Reason<'_> {
                 format!("node {node} is not Ready{reason}: its kubelet may never confirm that Pods stopped")
             }
             Self::HeldForOtherTool(hold) => format!("marked {}; a drain moves it all the same", hold.key_and_value()),
-            Self::NoPreStop => "serves without a preStop delay: requests are lost while it stops".into(),
+            Self::NoPreStop => "serves without a preStop delay: requests may be lost while it stops".into(),
         }
     }
 
@@ -108,7 +108,7 @@ impl Reason<'_> {
             Self::NodeNotReady { node, .. } => format!(
                 "if the machine is off for good: kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
             ),
-            Self::NoPreStop => "a preStop sleep of a few seconds".into(),
+            Self::NoPreStop => "add a preStop sleep of a few seconds".into(),
             Self::DaemonSetManaged { ignored: true }
             | Self::DaemonSetGone { forced: true, .. }
             | Self::LocalStorage { deleted: true, .. }
@@ -137,7 +137,8 @@ pub(super) fn budget_message(
         (BudgetVerdict::None, _) => (String::new(), None),
         (BudgetVerdict::Free, [account]) => (format!("{} need not be asked", shown(account.budget)), None),
         (BudgetVerdict::Free, _) => ("no budget need be asked".into(), None),
-        (BudgetVerdict::Unknown, _) => ("the budgets could not be read".into(), None),
+        (BudgetVerdict::Unknown, [account]) => (block_message(account, None), None),
+        (BudgetVerdict::Unknown, _) => ("the disruption budgets could not be read".into(), None),
         (BudgetVerdict::MultipleBudgets, accounts) => {
             let names: Vec<&str> = accounts.iter().map(|account| account.budget.name.name.as_str()).collect();
             let message = format!(
@@ -151,7 +152,7 @@ pub(super) fn budget_message(
         (BudgetVerdict::Later, [account]) => {
             (format!("{} allows it once replacements are Ready", shown(account.budget)), None)
         }
-        (_, [account]) => (account_message(account, planned.pod), account_remedy(account, workloads)),
+        (_, [account]) => (block_message(account, Some(planned.pod)), block_remedy(account, planned.pod, workloads)),
         (_, _) => (String::new(), None),
     }
 }
@@ -168,25 +169,31 @@ pub(super) fn account_summary(account: &Account<'_>) -> String {
     }
 }
 
-fn account_message(account: &Account<'_>, pod: &Pod) -> String {
-    block_message(account, Some(pod))
-}
-
+/// Why a budget blocks, of itself or for one pod that asks it.
 fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
     let name = shown(account.budget);
     let counts = account.counts;
     let needs = format!("{name} needs {} healthy pods and has {} currently", counts.desired, counts.healthy);
-    match &account.state {
-        BudgetState::AlwaysBlocked => format!("{needs}: {}", why_impossible(account)),
-        BudgetState::SyncFailed(message) => {
-            format!("{name} allows nothing, the controller cannot compute it: {message}")
+    match (&account.state, &account.budget.unhealthy_pods) {
+        (BudgetState::AlwaysBlocked, _) => format!("{needs}: {}", why_impossible(account)),
+        (BudgetState::SyncFailed(message), _) => {
+            format!("{name} allows nothing, because the controller cannot compute it: {message}")
         }
-        BudgetState::StillProcessing => format!("the newest change of {name} is still being processed by the server"),
-        BudgetState::Unknown(what) => format!("{name} could not be computed: {what}"),
-        BudgetState::Open | BudgetState::BlockedNow => match waits_for(account, asking) {
-            Some(pods) => format!("{needs}: waits for {pods}"),
-            None => format!("{needs}: nothing brings back what it gives"),
-        },
+        (BudgetState::StillProcessing, _) => {
+            format!("the newest change of {name} is still being processed by the server")
+        }
+        (BudgetState::Unknown(what), _) => format!("{name} could not be computed: {what}"),
+        (_, UnhealthyPods::Unrecognized(policy)) if asking.is_some_and(|pod| !pod.ready) => {
+            format!("{name} has the unhealthyPodEvictionPolicy {policy:?}, unknown here: pods that are not Ready stay")
+        }
+        (BudgetState::BlockedNow, _) => {
+            let awaited = awaited_pods(account);
+            format!("{needs}: waits for {}", awaited.as_deref().unwrap_or("its owners to run more pods"))
+        }
+        // Others of this drain have used it up.
+        (BudgetState::Open, _) => {
+            format!("{name} allows {}, and nothing brings back what goes first", counted(counts.allowed(), "eviction"))
+        }
     }
 }
 
@@ -198,7 +205,7 @@ fn why_impossible(account: &Account<'_>) -> String {
             "its maxUnavailable of 0 never allows an eviction".into()
         }
         _ if account.counts.expected <= 0 => {
-            "it covers no pod that a controller owns, so it never allows an eviction".into()
+            "it counts the replicas of its pods' owners, and there are none, so it never allows an eviction".into()
         }
         (Some(Ok(min_available)), _) => format!(
             "its minAvailable of {min_available} leaves none of {} to spare",
@@ -208,68 +215,71 @@ fn why_impossible(account: &Account<'_>) -> String {
     }
 }
 
-/// The covered pods that are not healthy: what the budget waits for.
-fn waits_for(account: &Account<'_>, asking: Option<&Pod>) -> Option<String> {
-    let unhealthy: Vec<String> =
-        account.covered.iter().filter(|pod| !pod.is_healthy() && !pod.is_finished()).map(|pod| describe(pod)).collect();
+/// What a budget waits for: the covered pods that are not healthy, and those that its owners still have to create.
+fn awaited_pods(account: &Account<'_>) -> Option<String> {
+    let unhealthy: Vec<String> = account.unhealthy().map(describe).collect();
     let owned = account.covered.iter().filter(|pod| pod.controller.is_some() && !pod.is_finished()).count();
-    let missing = usize::try_from(account.counts.expected).unwrap_or_default().saturating_sub(owned);
+    let missing = account.counts.expected.saturating_sub(i32::try_from(owned).unwrap_or(i32::MAX));
     let mut parts = Vec::new();
     if !unhealthy.is_empty() {
         parts.push(list(unhealthy.iter()));
     }
     if missing > 0 {
-        parts.push(format!("{} that does not exist yet", counted(i32::try_from(missing).unwrap_or(i32::MAX), "pod")));
+        let verb = if missing == 1 { "does" } else { "do" };
+        parts.push(format!("{} that {verb} not exist yet", counted(missing, "pod")));
     }
-    match (parts.is_empty(), asking) {
-        (false, _) => Some(parts.join(" and ")),
-        (true, _) => None,
-    }
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 fn describe(pod: &Pod) -> String {
     let place = pod.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-    let state = if pod.is_terminating() {
-        "terminating".to_owned()
-    } else {
-        match (&pod.trouble, pod.phase) {
-            (Some(trouble), _) => format!("not Ready, {trouble}"),
-            (None, Phase::Pending) => "Pending".to_owned(),
-            (None, _) => "not Ready".to_owned(),
-        }
+    let state = match (&pod.trouble, pod.phase) {
+        _ if pod.is_terminating() => "terminating".to_owned(),
+        _ if pod.ready => "evicted a moment ago".to_owned(),
+        (Some(trouble), _) => format!("not Ready, {trouble}"),
+        (None, Phase::Pending) => "Pending".to_owned(),
+        (None, _) => "not Ready".to_owned(),
     };
     format!("pod {}{place} ({state})", pod.name)
 }
 
-fn account_remedy(account: &Account<'_>, workloads: &Workloads) -> Option<String> {
+/// What helps a pod that a budget blocks.
+fn block_remedy(account: &Account<'_>, asking: &Pod, workloads: &Workloads) -> Option<String> {
     let budget = account.budget;
-    let namespace = &budget.name.namespace;
+    let ObjectName { namespace, name } = &budget.name;
+    let edit = format!("kubectl -n {namespace} edit pdb {name}");
     match &account.state {
+        BudgetState::StillProcessing | BudgetState::Unknown(_) => None,
+        BudgetState::SyncFailed(_) if matches!(budget.selector, Some(Err(_))) => {
+            Some(format!("correct its selector: {edit}"))
+        }
+        _ if !asking.ready && budget.unhealthy_pods == UnhealthyPods::IfHealthyBudget => {
+            Some(format!("let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: {edit}"))
+        }
+        BudgetState::SyncFailed(_) => {
+            Some(format!("make its minAvailable a plain number, or leave such pods out of its selector: {edit}"))
+        }
         BudgetState::AlwaysBlocked => Some(match (&budget.min_available, &budget.max_unavailable) {
             (None, None) | (_, Some(Ok(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))) => {
-                format!("set its maxUnavailable to 1: kubectl -n {namespace} edit pdb {}", budget.name.name)
+                format!("set its maxUnavailable to 1: {edit}")
             }
-            _ if account.counts.expected <= 0 => {
-                format!("give it an integer minAvailable: kubectl -n {namespace} edit pdb {}", budget.name.name)
-            }
-            _ => match scalable_owner(account, workloads) {
-                Some(owner) => format!(
-                    "run one more replica: kubectl -n {namespace} scale {}/{} --replicas={}",
+            _ if account.counts.expected <= 0 => format!("make its minAvailable a plain number: {edit}"),
+            _ => match (account.replicas_to_open, scalable_owner(account, workloads)) {
+                (Some(more), Some(owner)) => format!(
+                    "run {}: kubectl -n {namespace} scale {}/{} --replicas={}",
+                    counted(more, "more replica"),
                     owner.kind.as_str().to_lowercase(),
                     owner.name.name,
-                    owner.replicas + 1
+                    owner.replicas.saturating_add(more)
                 ),
-                None => format!("lower it: kubectl -n {namespace} edit pdb {}", budget.name.name),
+                _ => format!("lower its minAvailable: {edit}"),
             },
         }),
-        BudgetState::SyncFailed(_) => {
-            Some("give it an integer minAvailable, or a selector that leaves such pods out".into())
-        }
-        BudgetState::Open | BudgetState::BlockedNow => {
-            let unhealthy = account.covered.iter().find(|pod| !pod.is_healthy() && !pod.is_finished())?;
+        BudgetState::BlockedNow => {
+            let unhealthy = account.unhealthy().next()?;
             Some(format!("kubectl -n {namespace} describe pod {}", unhealthy.name.name))
         }
-        BudgetState::StillProcessing | BudgetState::Unknown(_) => None,
+        BudgetState::Open => Some(format!("start pods in their place first, or relax it: {edit}")),
     }
 }
 
@@ -325,7 +335,14 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
             are(blocked)
         ),
         Verdict::Refused => format!("{nodes} cannot be drained: {} a flag", needs(needs_flag)),
-        Verdict::Blocked => format!("{nodes} cannot be drained: {} blocked by a disruption budget", are(blocked)),
+        Verdict::Blocked => {
+            let passes =
+                plan.pods.iter().filter(|planned| planned.is_blocked()).all(|planned| {
+                    matches!(planned.budget, BudgetVerdict::BlockedNow | BudgetVerdict::StillProcessing)
+                });
+            let now = if passes { " now" } else { "" };
+            format!("{nodes} cannot be drained{now}: {} blocked by a disruption budget", are(blocked))
+        }
     }
 }
 

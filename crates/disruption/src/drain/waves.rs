@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::{
     budget::ledger::{Answer, Block, Draw, Ledger},
     drain::filter::Comeback,
-    model::{Pod, Uid, WorkloadKind},
+    model::{ObjectName, Pod, Uid, WorkloadKind},
 };
 
 /// A pod that filters let go.
@@ -30,7 +30,7 @@ pub(super) enum Turn {
 #[derive(Debug, Default)]
 pub(super) struct Schedule<'a> {
     /// By leaver: its turn.
-    pub(super) turns: Vec<Option<Turn>>,
+    pub(super) turns: Vec<Turn>,
     /// By wave: the pods whose replacements it waits for.
     pub(super) waits_for: Vec<Vec<&'a Pod>>,
     /// From the first eviction until the last pod is gone and replaced, in seconds: an upper estimate from grace periods
@@ -49,56 +49,48 @@ pub(super) fn schedule<'a>(
     all_pods: &[Pod],
 ) -> Schedule<'a> {
     let start_times = observed_starts(leavers, all_pods);
-    let mut schedule = Schedule { turns: vec![None; leavers.len()], ..Schedule::default() };
+    let mut schedule = Schedule { turns: vec![Turn::Never(Block::Now); leavers.len()], ..Schedule::default() };
     let mut waiting = in_order(leavers);
     let mut last_wave: HashMap<Draw, Vec<&'a Pod>> = HashMap::new();
+    // By account: when the replacements of its last wave are Ready, in seconds from the start.
     let mut free_at: HashMap<Draw, i64> = HashMap::new();
     for wave in 1.. {
-        let mut going: Vec<usize> = Vec::new();
+        let mut going: Vec<(usize, Option<Draw>)> = Vec::new();
         waiting.retain(|&number| {
             let leaver = leavers[number];
             let answer = ledger.ask(leaver.pod);
             if matches!(answer, Answer::Blocked(_)) {
                 return true;
             }
-            if is_limited(answer) {
+            let mut draw = None;
+            if matches!(answer, Answer::Allowed | Answer::AllowedByImplied) {
                 ledger.take(leaver.pod);
+                draw = ledger.draw(leaver.pod);
             }
-            schedule.turns[number] = Some(Turn::Wave(wave, answer));
-            going.push(number);
+            schedule.turns[number] = Turn::Wave(wave, answer);
+            going.push((number, draw));
             false
         });
         if going.is_empty() {
             break;
         }
-        let mut waits_for: BTreeMap<(&str, &str), &'a Pod> = BTreeMap::new();
+        let mut waits_for: BTreeMap<&ObjectName, &'a Pod> = BTreeMap::new();
         let mut this_wave: HashMap<Draw, Vec<&'a Pod>> = HashMap::new();
         let mut next_free = free_at.clone();
-        for &number in &going {
-            let Leaver { pod, comeback, .. } = leavers[number];
-            let limited = matches!(schedule.turns[number], Some(Turn::Wave(_, answer)) if is_limited(answer));
-            let draws = if limited { ledger.draws(pod) } else { Vec::new() };
-            let begins = draws.iter().filter_map(|draw| free_at.get(draw)).max().copied().unwrap_or_default();
-            let stops = grace_period_seconds.map_or(pod.grace_seconds, i64::from);
+        for (number, draw) in going {
+            let Leaver { pod, comeback } = leavers[number];
+            let begins = draw.and_then(|draw| free_at.get(&draw)).copied().unwrap_or_default();
+            let stops = grace_period_seconds.map_or(pod.grace_seconds.max(0), i64::from);
             let starts = pod.controller.as_ref().and_then(|owner| start_times.get(&owner.uid)).copied();
-            let done = begins + replacement_seconds(pod, comeback, stops, starts);
-            schedule.estimated_seconds = schedule.estimated_seconds.max(done).max(begins + stops);
-            for draw in draws {
-                if wave > 1 {
-                    waits_for.extend(
-                        last_wave
-                            .get(&draw)
-                            .into_iter()
-                            .flatten()
-                            .map(|pod| ((&*pod.name.namespace, &*pod.name.name), *pod)),
-                    );
-                }
+            let replaced = begins.saturating_add(replacement_seconds(pod, comeback, stops, starts));
+            schedule.estimated_seconds = schedule.estimated_seconds.max(replaced).max(begins.saturating_add(stops));
+            let Some(draw) = draw else { continue };
+            waits_for.extend(last_wave.get(&draw).into_iter().flatten().map(|pod| (&pod.name, *pod)));
+            if comeback.is_expected() {
+                ledger.refill(pod);
                 this_wave.entry(draw).or_default().push(pod);
                 let free = next_free.entry(draw).or_default();
-                *free = done.max(*free);
-            }
-            if limited && comeback.is_expected() {
-                ledger.refill(pod);
+                *free = replaced.max(*free);
             }
         }
         free_at = next_free;
@@ -107,22 +99,19 @@ pub(super) fn schedule<'a>(
     }
     for number in waiting {
         if let Answer::Blocked(block) = ledger.ask(leavers[number].pod) {
-            schedule.turns[number] = Some(Turn::Never(block));
+            schedule.turns[number] = Turn::Never(block);
         }
     }
     schedule
 }
 
-fn is_limited(answer: Answer) -> bool {
-    matches!(answer, Answer::Allowed | Answer::AllowedByImplied)
-}
-
-/// Pods that need no budget first, since they cost nothing; then the less important ones.
+/// Pods that are not healthy first, since they cost nothing; then the less important ones. What nobody brings back goes
+/// after what comes back, or it would use up what they share.
 fn in_order(leavers: &[Leaver<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..leavers.len()).collect();
     order.sort_by_key(|&number| {
-        let pod = leavers[number].pod;
-        (pod.is_healthy(), pod.priority, &pod.name)
+        let Leaver { pod, comeback } = leavers[number];
+        (pod.is_healthy(), pod.priority, !comeback.is_expected(), &pod.name)
     });
     order
 }
@@ -132,7 +121,7 @@ fn replacement_seconds(pod: &Pod, comeback: Comeback<'_>, stops: i64, starts: Op
     let starts = starts.unwrap_or(ASSUMED_START_SECONDS);
     match comeback {
         // The same name can only come again when the old object is gone.
-        Comeback::By(workload) if workload.kind == WorkloadKind::StatefulSet => stops + starts,
+        Comeback::By(workload) if workload.kind == WorkloadKind::StatefulSet => stops.saturating_add(starts),
         // Other owners create the replacement as soon as the deletion begins.
         Comeback::By(_) | Comeback::Uncertain(_) if !pod.is_finished() => starts,
         _ => 0,

@@ -191,14 +191,16 @@ impl From<batch::Job> for Workload {
 /// A Job's `backoffLimit` where it names none.
 const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 
-/// An evicted pod counts as failed unless a pod failure policy ignores condition `DisruptionTarget` (KEP-3329).
+/// An evicted pod counts as failed unless the first rule of the pod failure policy that is about condition
+/// `DisruptionTarget` ignores it (KEP-3329).
 fn counts_evictions(spec: &batch::JobSpec) -> bool {
-    let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
-    !rules.filter(|rule| rule.action == "Ignore").flat_map(|rule| rule.on_pod_conditions.iter().flatten()).any(
-        |condition| {
+    let is_about_disruption = |rule: &&batch::PodFailurePolicyRule| {
+        rule.on_pod_conditions.iter().flatten().any(|condition| {
             condition.type_ == "DisruptionTarget" && condition.status.as_deref().is_none_or(|status| status == "True")
-        },
-    )
+        })
+    };
+    let mut rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+    rules.find(is_about_disruption).is_none_or(|rule| rule.action != "Ignore")
 }
 
 impl Workload {

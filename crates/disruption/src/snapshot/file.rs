@@ -1,7 +1,10 @@
 //! Reads a snapshot from what `kubectl get … -o json|yaml` prints, object by object, so that a large cluster never
 //! stands in memory whole.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::{self, BufRead, BufReader, Read},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
@@ -10,7 +13,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{Kind, Object, Snapshot, Unreadable};
-use crate::model::Workload;
+use crate::model::{ObjectName, Workload};
 
 /// Why a file is no snapshot. The texts name the line or the object.
 #[derive(Debug, Error)]
@@ -132,12 +135,18 @@ impl Gathering {
     fn finish(self) -> Result<Snapshot, ReadError> {
         let taken_at = self.taken_at.or(self.newest).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut snapshot = Snapshot::new(taken_at);
-        let mut missing: Vec<Kind> = Kind::all().collect();
+        let mut missing: BTreeSet<Kind> = Kind::all().collect();
+        // An object that is there twice counts once, as it was told last.
+        let mut seen: HashMap<(Kind, ObjectName), usize> = HashMap::with_capacity(self.objects.len());
+        let mut objects: Vec<Option<Object>> = Vec::with_capacity(self.objects.len());
         for object in self.objects {
-            let kind = object.kind();
-            missing.retain(|other| *other != kind);
-            snapshot.insert(object);
+            missing.remove(&object.kind());
+            if let Some(earlier) = seen.insert((object.kind(), name_of(&object)), objects.len()) {
+                objects[earlier] = None;
+            }
+            objects.push(Some(object));
         }
+        objects.into_iter().flatten().for_each(|object| snapshot.insert(object));
         if missing.contains(&Kind::Node) && missing.contains(&Kind::Pod) {
             return Err(ReadError::NothingToPlan);
         }
@@ -145,6 +154,15 @@ impl Gathering {
             snapshot.mark_unknown(kind, Unreadable::NotInFile);
         }
         Ok(snapshot)
+    }
+}
+
+fn name_of(object: &Object) -> ObjectName {
+    match object {
+        Object::Node(node) => ObjectName::new("", &*node.name.0),
+        Object::Pod(pod) => pod.name.clone(),
+        Object::Budget(budget) => budget.name.clone(),
+        Object::Workload(workload) => workload.name.clone(),
     }
 }
 
@@ -200,7 +218,7 @@ impl<'de> Visitor<'de> for DocumentVisitor {
             if !fields.contains_key("kind") {
                 return Err(A::Error::custom("an object without a kind: not a Kubernetes object"));
             }
-            document.take_object(Value::Object(fields), None, 1).map_err(A::Error::custom)?;
+            document.take_object(Value::Object(fields), None).map_err(A::Error::custom)?;
         }
         Ok(document)
     }
@@ -230,7 +248,9 @@ impl<'de> Visitor<'de> for Items<'_> {
         let mut number = 0;
         while let Some(item) = items.next_element::<Value>()? {
             number += 1;
-            self.document.take_object(item, self.item_kind.as_deref(), number).map_err(A::Error::custom)?;
+            self.document
+                .take_object(item, self.item_kind.as_deref())
+                .map_err(|error| A::Error::custom(format!("item {number}, {error}")))?;
         }
         Ok(())
     }
@@ -251,14 +271,20 @@ impl<'de> Visitor<'de> for Items<'_> {
 }
 
 impl Document {
-    fn take_object(&mut self, object: Value, list_kind: Option<&str>, number: usize) -> Result<(), String> {
-        let named = object.get("kind").and_then(Value::as_str).or(list_kind);
-        let Some(kind) = named.map(str::to_owned) else {
-            return Err(format!("item {number} has no kind: not a Kubernetes object"));
+    fn take_object(&mut self, object: Value, list_kind: Option<&str>) -> Result<(), String> {
+        let Some(kind) = object.get("kind").and_then(Value::as_str).or(list_kind).map(str::to_owned) else {
+            return Err("an object without a kind: not a Kubernetes object".to_owned());
         };
+        if kind == "List" {
+            return Err("a List: Lists inside of Lists are not read".to_owned());
+        }
         let name = describe(&object);
-        self.newest = self.newest.max(newest_time(&object));
-        if let Some(object) = prune(&kind, object).map_err(|error| format!("item {number}, {kind} {name}: {error}"))? {
+        let newest = newest_time(&object);
+        if let Some(object) = prune(&kind, object).map_err(|error| format!("{kind} {name}: {error}"))? {
+            if name_of(&object).name.is_empty() {
+                return Err(format!("a {kind} without a name"));
+            }
+            self.newest = self.newest.max(newest);
             self.objects.push(object);
         }
         Ok(())
@@ -306,6 +332,8 @@ fn newest_time(value: &Value) -> Option<Timestamp> {
             .filter_map(|(key, value)| match value {
                 Value::String(text) if is_time(key) => text.parse().ok(),
                 Value::String(_) => None,
+                // Keys that users choose.
+                _ if key == "annotations" || key == "labels" => None,
                 _ => newest_time(value),
             })
             .max(),
@@ -326,6 +354,7 @@ fn is_time(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::WorkloadKind;
 
     const LIST: &str = r#"{"apiVersion": "v1", "items": [
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "uid": "u"}, "status": {"conditions": [
@@ -370,6 +399,67 @@ mod tests {
     }
 
     #[test]
+    fn times_that_users_write_do_not_move_the_clock() {
+        #[track_caller]
+        fn check(object: &str, expected: &str) {
+            let text = format!("{object}\n{{\"kind\": \"Node\", \"metadata\": {{\"name\": \"n1\"}}}}");
+            assert_eq!(read(text.as_bytes()).unwrap().taken_at.to_string(), expected);
+        }
+        let never = "1970-01-01T00:00:00Z";
+        check(
+            r#"{"kind": "Pod", "metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}}"#,
+            "2026-01-01T00:00:00Z",
+        );
+        check(
+            r#"{"kind": "Pod", "metadata": {"name": "p", "annotations": {"expirationTime": "2096-01-01T00:00:00Z"}}}"#,
+            never,
+        );
+        check(r#"{"kind": "Pod", "metadata": {"name": "p", "deletionTimestamp": "2096-01-01T00:00:00Z"}}"#, never);
+        check(
+            r#"{"kind": "Certificate", "metadata": {"name": "c"}, "status": {"renewalTime": "2096-01-01T00:00:00Z"}}"#,
+            never,
+        );
+    }
+
+    #[test]
+    fn an_object_told_twice_counts_once() {
+        let pod =
+            |uid: &str| format!(r#"{{"kind": "Pod", "metadata": {{"name": "p", "namespace": "a", "uid": "{uid}"}}}}"#);
+        let budget = r#"{"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p", "namespace": "a"}}"#;
+        let other = pod("u3").replace("\"a\"", "\"b\"");
+        let text = [pod("u1"), budget.to_owned(), pod("u2"), other, budget.to_owned()].join("\n");
+        let snapshot = read(text.as_bytes()).unwrap();
+        let uids: Vec<&str> = snapshot.pods.iter().map(|pod| pod.uid.0.as_str()).collect();
+        assert_eq!((uids, snapshot.budgets.len()), (vec!["u2", "u3"], 1));
+    }
+
+    #[test]
+    fn kinds_are_told_by_their_group() {
+        #[track_caller]
+        fn check(api_version: &str, kind: &str, expected: Option<Kind>) {
+            let text = format!(
+                "kind: Node\nmetadata: {{name: n1}}\n---\napiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{selector: {{}}, template: {{}}, serviceName: x}}\n"
+            );
+            let snapshot = read(text.as_bytes()).unwrap();
+            let known: Vec<Kind> = Kind::all().filter(|kind| *kind != Kind::Node && snapshot.knows(*kind)).collect();
+            assert_eq!(known, expected.into_iter().collect::<Vec<_>>(), "{api_version} {kind}");
+        }
+        let workload = |kind| Some(Kind::Workload(kind));
+        check("v1", "Pod", Some(Kind::Pod));
+        check("example.com/v1", "Pod", None);
+        check("policy/v1", "PodDisruptionBudget", Some(Kind::PodDisruptionBudget));
+        check("policy/v1beta1", "PodDisruptionBudget", Some(Kind::PodDisruptionBudget));
+        check("apps/v1", "Deployment", workload(WorkloadKind::Deployment));
+        check("apps/v1", "ReplicaSet", workload(WorkloadKind::ReplicaSet));
+        check("apps/v1", "StatefulSet", workload(WorkloadKind::StatefulSet));
+        check("apps/v1", "DaemonSet", workload(WorkloadKind::DaemonSet));
+        check("apps.kruise.io/v1", "DaemonSet", None);
+        check("v1", "ReplicationController", workload(WorkloadKind::ReplicationController));
+        check("batch/v1", "Job", workload(WorkloadKind::Job));
+        check("batch.volcano.sh/v1", "Job", None);
+    }
+
+    #[test]
     fn bad_files_are_told_apart() {
         #[track_caller]
         fn check(bytes: &[u8], expected: &str) {
@@ -385,7 +475,99 @@ mod tests {
         check(b"just a text", "line 1");
         check(b"{}", "without a kind");
         check(b"{\"items\": 5}", "line 1");
-        check(br#"{"kind": "List", "items": [{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "a"}, "spec": 5}]}"#, "item 1, Pod a/p");
-        check(b"kind: List\nitems:\n- kind: Pod\n  metadata: [\n", "line");
+        check(
+            br#"{"kind": "List", "items": [{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "a"}, "spec": 5}]}"#,
+            "item 1, Pod a/p",
+        );
+        check(br#"{"kind": "Pod", "metadata": {"name": "p", "namespace": "a"}, "spec": 5}"#, "Pod a/p: invalid type");
+        check(
+            br#"{"kind": "List", "items": [{"kind": "Node", "metadata": {"name": "n"}}, {"kind": "Pod"}]}"#,
+            "item 2, a Pod without a name",
+        );
+        check(br#"{"kind": "List", "items": [{"kind": "Pod", "metadata": {}}]}"#, "item 1, a Pod without a name");
+        check(br#"{"kind": "List", "items": [{"metadata": {"name": "x"}}]}"#, "item 1, an object without a kind");
+        check(br#"{"kind": "List", "items": [7]}"#, "item 1, an object without a kind");
+        check(
+            br#"{"kind": "List", "items": [{"kind": "List", "items": []}]}"#,
+            "item 1, a List: Lists inside of Lists",
+        );
+        check(br#"{"kind": "List", "items": null}"#, "holds no node and no pod");
+        check(
+            br#"{"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [], "priority": 99999999999999999999}}"#,
+            "Pod p: invalid",
+        );
+        check(br#"{"takenAt": "yesterday", "kind": "List"}"#, "takenAt is no time");
+        check(b"{\"kind\": \"Node\", \"metadata\": {\"name\": \"n1\"}}\n\n{\"kind\": \"Pod\", ", "line 3");
+        check(b"{\"kind\": \"Node\"} trailing", "line 1");
+    }
+
+    #[test]
+    fn bad_yaml_names_line_or_object() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            let message = read(text.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message:?} should contain {expected:?}");
+            assert!(!message.contains('\n'), "{message:?} should be one line");
+        }
+        check("kind: List\nitems:\n- kind: Pod\n  metadata: [\n", "line");
+        check("kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: p\n  spec: 5\n", "item 1, Pod p");
+        check("kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: \"p", "line");
+        check("kind: List\nitems:\n- kind: Node\n  metadata: {name: n}\n- kind: Pod\n", "item 2, a Pod without a name");
+        check("kind: List\nitems: null\n", "holds no node and no pod");
+        check("kind: List\nitems:\n", "holds no node and no pod");
+        check("kind: List\nitems: {}\n", "must be an array");
+        check("kind: Node\nmetadata: {name: n}\n---\nkind: Pod\n  metadata: x\n", "line 5");
+        check("kind: Node\nmetadata: {name: n}\n---\nkind: Pod\nspec: {}\n", "a Pod without a name");
+        check("kind: Pod\nmetadata: {name: p}\nspec: {containers: [], priority: 99999999999999999999}\n", "Pod p");
+        check("# only a comment\n", "holds no node");
+        check("---\n---\n", "holds no node");
+        check("\t- x", "line 1");
+    }
+
+    #[test]
+    fn carriage_returns_are_white_space() {
+        let yaml = "kind: List\r\nitems:\r\n- kind: Node\r\n  metadata:\r\n    name: n1\r\n";
+        assert_eq!(read(yaml.as_bytes()).unwrap().nodes[0].name.0, "n1");
+        let json = "\r\n{\"kind\": \"Node\",\r\n\"metadata\": {\"name\": \"n1\"}}\r\n";
+        assert_eq!(read(json.as_bytes()).unwrap().nodes[0].name.0, "n1");
+    }
+
+    #[test]
+    fn nesting_without_end_is_an_error() {
+        let deep = 200_000;
+        let json = format!("{{\"kind\": \"Pod\", \"x\": {}", "[".repeat(deep));
+        assert!(read(json.as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+        let ignored = format!("{{\"kind\": \"List\", \"items\": {}", "{\"a\":".repeat(deep));
+        assert!(read(ignored.as_bytes()).is_err());
+        for yaml in [format!("kind: Pod\nx: {}", "[".repeat(deep)), format!("kind: Pod\nx: {}", "{a: ".repeat(deep))] {
+            assert!(read(yaml.as_bytes()).is_err());
+        }
+        let block: String = (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        assert!(read(block.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn aliases_that_multiply_are_an_error() {
+        let mut yaml = "kind: Pod\nmetadata: {name: p}\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            yaml.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+        }
+        let message = read(yaml.as_bytes()).unwrap_err().to_string();
+        assert!(message.contains("alias"), "{message}");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_or_less() {
+        let list: Value = serde_json::from_str(LIST).unwrap();
+        let yaml = serde_saphyr::to_string(&list).unwrap();
+        for text in [LIST, &yaml] {
+            for end in 0..text.len() {
+                // No panic, and never more than the whole.
+                if let Ok(snapshot) = read(&text.as_bytes()[..end]) {
+                    assert!(text == yaml && snapshot.pods.len() <= 1, "cut at {end}");
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,81 @@
+//! What may not be done is named before anything is done; what may not be read is unknown, with one warning.
+
+use anyhow::Result;
+use futures::future::try_join_all;
+
+use crate::runner::{document, safe_drain_as};
+
+#[tokio::test]
+async fn each_required_verb_is_named_when_it_is_missing() -> Result<()> {
+    let world = lab::shared()?.world("forbidden").await?;
+    let [node] = world.nodes(["n"]).await?;
+    world.deployment("web").on(&node).create().await?;
+    world.ready("deployment/web").await?;
+    let by_name = vec!["plan", node.name.as_str()];
+    let by_selector = vec!["plan", "-l", "test"];
+    let deleting = vec!["plan", node.name.as_str(), "--disable-eviction"];
+    for (user, verb, resource, args) in [
+        ("a", "get", "nodes", &by_name),
+        ("b", "list", "nodes", &by_selector),
+        ("c", "patch", "nodes", &by_name),
+        ("d", "list", "pods", &by_name),
+        ("e", "watch", "pods", &by_name),
+        ("f", "create", "pods/eviction", &by_name),
+        // The drainer may evict but not delete.
+        ("g", "delete", "pods", &deleting),
+    ] {
+        let kubeconfig = world.user(user, &lab::without(&lab::drainer_rules(), verb, resource)).await?;
+        let output = safe_drain_as(&kubeconfig, args).await?;
+        assert_eq!(output.code, Some(11), "without {verb} {resource}: {output}");
+        let named = format!("cannot {verb} resource \"{resource}\"");
+        assert!(output.stderr.contains(&named), "without {verb} {resource}: {output}");
+        let requests = world.requests_by(user).await?;
+        assert!(requests.iter().all(|request| !request.changes()), "nothing was tried");
+    }
+    // Where only the drain itself would fail, the plan is shown.
+    let viewer = world.user("h", &lab::viewer_rules()).await?;
+    let output = safe_drain_as(&viewer, &["plan", &node.name, "-o", "json"]).await?;
+    assert_eq!(output.code, Some(11), "{output}");
+    let plan = document(&output)?;
+    assert_eq!((plan["exitCode"].as_u64(), plan["verdict"].as_str()), (Some(11), Some("Clear")));
+    // And a server dry run isn't tried.
+    let output = safe_drain_as(&viewer, &[&node.name, "--dry-run=server"]).await?;
+    assert_eq!(output.code, Some(11), "{output}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_optional_kind_is_unknown_with_one_warning() -> Result<()> {
+    let world = lab::shared()?.world("degraded").await?;
+    let [node] = world.nodes(["n"]).await?;
+    world.deployment("web").on(&node).create().await?;
+    world.ready("deployment/web").await?;
+    let kinds = [
+        ("poddisruptionbudgets", "poddisruptionbudgets.policy"),
+        ("deployments", "deployments.apps"),
+        ("replicasets", "replicasets.apps"),
+        ("replicationcontrollers", "replicationcontrollers"),
+        ("statefulsets", "statefulsets.apps"),
+        ("daemonsets", "daemonsets.apps"),
+        ("jobs", "jobs.batch"),
+    ];
+    let (world, node) = (&world, &node);
+    try_join_all(kinds.map(|(resource, full)| async move {
+        let kubeconfig = world.user(resource, &lab::without(&lab::drainer_rules(), "list", resource)).await?;
+        let output = safe_drain_as(&kubeconfig, &["plan", &node.name, "-o", "json"]).await?;
+        assert_eq!(output.code, Some(0), "without {resource}: {output}");
+        let plan = document(&output)?;
+        let unknowns: Vec<&str> =
+            plan["unknowns"].as_array().unwrap().iter().filter_map(|unknown| unknown["resource"].as_str()).collect();
+        assert_eq!(unknowns, [full]);
+        let warnings: Vec<&str> = output.stderr.lines().filter(|line| line.starts_with("Warning: ")).collect();
+        assert_eq!(warnings.len(), 1, "{output}");
+        assert!(warnings[0].starts_with(&format!("Warning: {full} unknown: ")), "{output}");
+        assert!(warnings[0].contains("cannot list resource"), "{output}");
+        let verdict = &plan["pods"][0]["budget"]["verdict"];
+        assert_eq!(verdict, if resource == "poddisruptionbudgets" { "Unknown" } else { "None" });
+        anyhow::Ok(())
+    }))
+    .await?;
+    Ok(())
+}

@@ -102,7 +102,7 @@ async fn files_that_are_no_snapshot() -> Result<()> {
         ("  \n\n", "it is empty"),
         ("\u{0}\u{1}\u{2}ELF", "neither JSON nor YAML"),
         (cut_json, "line 1"),
-        (half, "line "),
+        (half, "the file is cut off after item "),
         ("kind: Secret\napiVersion: v1\nmetadata: {name: s}\n", "it holds no node and no pod"),
         ("[]", "bare array"),
         ("hello", "line 1"),

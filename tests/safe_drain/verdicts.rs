@@ -18,11 +18,12 @@ async fn world_with(name: &str, on_a: i32, on_b: i32) -> Result<(World, [lab::No
 #[tokio::test]
 async fn impossible_budgets_are_named_with_what_would_help() -> Result<()> {
     let (world, [node, _]) = world_with("impossible", 3, 0).await?;
-    let scale = format!("run one more replica: kubectl -n {} scale deployment/web --replicas=4", world.namespace);
+    let scale = format!("run 1 more replica: kubectl -n {} scale deployment/web --replicas=4", world.namespace);
+    let lower = format!("lower its minAvailable: kubectl -n {} edit pdb web", world.namespace);
     let edit = format!("set its maxUnavailable to 1: kubectl -n {} edit pdb web", world.namespace);
     for (field, value, why, remedy) in [
         ("minAvailable", json!(3), "its minAvailable of 3 leaves none of 3 pods to spare", &scale),
-        ("minAvailable", json!("100%"), "its minAvailable of 100% leaves none of 3 pods to spare", &scale),
+        ("minAvailable", json!("100%"), "its minAvailable of 100% leaves none of 3 pods to spare", &lower),
         ("minAvailable", json!("67%"), "its minAvailable of 67% leaves none of 3 pods to spare", &scale),
         ("maxUnavailable", json!(0), "its maxUnavailable of 0 never allows an eviction", &edit),
         ("maxUnavailable", json!("0%"), "its maxUnavailable of 0 never allows an eviction", &edit),

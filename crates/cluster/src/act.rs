@@ -244,8 +244,9 @@ mod race_tests {
                 } else {
                     (200, node(done, keeps && done > conflicts))
                 };
-                let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
-                Ok::<_, Infallible>(response.unwrap_or_default())
+                let mut response = Response::new(Body::from(body.to_string().into_bytes()));
+                *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+                Ok::<_, Infallible>(response)
             }
         });
         (Connection::over(service, "default"), patches)

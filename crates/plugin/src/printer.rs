@@ -233,7 +233,9 @@ fn escape_json(json: &str) -> String {
         if character == '\n' || text::is_harmless(character) {
             escaped.push(character);
         } else {
-            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
         }
         escaped
     })
@@ -244,7 +246,12 @@ fn yaml(document: &impl Serialize) -> Result<String, CliError> {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: 100_000 };
     let mut text = String::new();
     serde_saphyr::to_fmt_writer_with_options(&mut text, document, options).map_err(|error| unserializable(&error))?;
-    Ok(text)
+    if text.chars().all(|character| character == '\n' || text::is_harmless(character)) {
+        Ok(text)
+    } else {
+        // The YAML writer leaves bidi characters as they are; JSON is YAML as well, and escapes them.
+        json(document)
+    }
 }
 
 fn unserializable(error: &dyn Display) -> CliError {
@@ -255,6 +262,15 @@ fn unserializable(error: &dyn Display) -> CliError {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn documents_escape_what_a_terminal_should_not_see() {
+        for format in [Format::Json, Format::Yaml] {
+            let (mut printer, captured) = Printer::captured(ColorChoice::Never);
+            printer.out.document(format, &json!({"name": "a\u{202e}b\u{e0041}\u{9b}"})).unwrap();
+            assert_eq!(captured.out(), "{\n  \"name\": \"a\\u202eb\\udb40\\udc41\\u009b\"\n}\n");
+        }
+    }
 
     #[test]
     fn colour_is_decided_by_flag_then_environment_then_terminal() {
@@ -282,7 +298,7 @@ mod tests {
             "none": null,
             "lines": "first\nsecond\n",
             "colon": "a: b # c",
-            "escape": "\u{1b}[31m \u{9b} \u{202e} \u{7f} tab\t cr\r",
+            "escape": "\u{1b}[31m \u{9b} \u{7f} tab\t cr\r",
         });
         let (mut printer, captured) = Printer::captured(ColorChoice::Never);
         printer.out.document(Format::Yaml, &document).unwrap();
@@ -302,7 +318,7 @@ mod tests {
         empty:
           list: []
           map: {}
-        escape: \"\\e[31m \\x9B \u{202e} \\x7F tab\\t cr\\r\"
+        escape: \"\\e[31m \\x9B \\x7F tab\\t cr\\r\"
         lines: |
           first
           second
@@ -317,7 +333,7 @@ mod tests {
         printer.out.document(Format::Json, &document["escape"]).unwrap();
         printer.out.json_line(&document["nested"]).unwrap();
         insta::assert_snapshot!(captured.out(), @r#"
-        "\u001b[31m \u009b \u202e \u007f tab\t cr\r"
+        "\u001b[31m \u009b \u007f tab\t cr\r"
         [{"name":"a","ports":[{"port":1}]}]
         "#);
     }

@@ -142,14 +142,14 @@ mod tests {
     fn columns_are_aligned_and_the_last_one_wraps() {
         let styles = Styles::default();
         insta::assert_snapshot!(pods(&styles).render(&styles, 80), @"
-        POD                                        VERDICT   WHY
-        default/web-1                              Evict     its budget allows one
-                                                             disruption now, the
-                                                             replacement fits on node n2
-                                                             which has room for four of
-                                                             them
-        日本/größe                                 Refuse    ^[[2Jno controller
-        kube-system/a-pod-with-quite-a-long-name   Skip
+        POD                                       VERDICT  WHY
+        default/web-1                             Evict    its budget allows one
+                                                           disruption now, the
+                                                           replacement fits on node n2
+                                                           which has room for four of
+                                                           them
+        日本/größe                                Refuse   ^[[2Jno controller
+        kube-system/a-pod-with-quite-a-long-name  Skip
         ");
     }
 
@@ -158,14 +158,14 @@ mod tests {
         let styles = Styles::colored();
         let colored = pods(&styles).render(&styles, 80);
         insta::assert_snapshot!(colored.escape_debug().to_string().replace("\\n", "\n"), @r"
-        \u{1b}[1mPOD\u{1b}[0m                                        \u{1b}[1mVERDICT\u{1b}[0m   \u{1b}[1mWHY\u{1b}[0m
-        default/web-1                              \u{1b}[32mEvict\u{1b}[0m     its budget allows one
-                                                             disruption now, the
-                                                             replacement fits on node n2
-                                                             which has room for four of
-                                                             them
-        日本/größe                                 \u{1b}[31;1mRefuse\u{1b}[0m    ^[[2Jno controller
-        kube-system/a-pod-with-quite-a-long-name   Skip
+        \u{1b}[1mPOD\u{1b}[0m                                       \u{1b}[1mVERDICT\u{1b}[0m  \u{1b}[1mWHY\u{1b}[0m
+        default/web-1                             \u{1b}[32mEvict\u{1b}[0m    its budget allows one
+                                                           disruption now, the
+                                                           replacement fits on node n2
+                                                           which has room for four of
+                                                           them
+        日本/größe                                \u{1b}[31;1mRefuse\u{1b}[0m   ^[[2Jno controller
+        kube-system/a-pod-with-quite-a-long-name  Skip
         ");
         assert_eq!(
             anstream::adapter::strip_str(&colored).to_string(),

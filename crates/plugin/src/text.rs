@@ -50,6 +50,8 @@ pub(crate) fn is_harmless(character: char) -> bool {
                 | '\u{2029}'
                 | '\u{202a}'..='\u{202e}'
                 | '\u{2066}'..='\u{2069}'
+                // Tag characters: invisible text.
+                | '\u{e0000}'..='\u{e007f}'
         )
 }
 

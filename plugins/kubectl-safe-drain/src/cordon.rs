@@ -3,6 +3,7 @@
 use cluster::{
     act::{self, Cordon, Effect},
     connect::Connection,
+    error::Error,
     observe::{self, Chunks, WantedNodes},
 };
 use disruption::{
@@ -53,10 +54,10 @@ pub(crate) async fn run(flags: &CordonFlags, wish: Wish, shell: &mut Shell) -> R
                 report::tell(&mut shell.printer, &event, at, dry_run, flags.output.output)?;
                 exits.push(Exit::Done);
             }
-            Err(mut error) => {
+            Err(error) => {
                 let verb = if wish == Wish::Unschedulable { "cordon" } else { "uncordon" };
-                error.message = format!("unable to {verb} node {:?}: {}", node.name.0, error.message);
-                error.kind = plugin::error::Kind::Plain;
+                let message = format!("unable to {verb} node {:?}: {error}", node.name.0);
+                let error = CliError::new(message).exit(CliError::from(error).exit);
                 shell.printer.error(&error);
                 exits.push(error.exit);
             }
@@ -71,6 +72,6 @@ pub(crate) fn nothing_selected(shell: &mut Shell, selector: &Selector) -> Exit {
     Exit::Done
 }
 
-async fn set(connection: &Connection, node: &NodeName, wish: Wish, effect: Effect) -> Result<Cordon, CliError> {
-    Ok(act::cordon(connection, node, wish == Wish::Unschedulable, effect).await?)
+async fn set(connection: &Connection, node: &NodeName, wish: Wish, effect: Effect) -> Result<Cordon, Error> {
+    act::cordon(connection, node, wish == Wish::Unschedulable, effect).await
 }

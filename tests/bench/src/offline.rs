@@ -75,8 +75,7 @@ pub(crate) fn run() -> Result<Table> {
 fn plan_in_memory(cluster: &Cluster) -> Result<(Time, usize)> {
     let snapshot = cluster.snapshot()?;
     let targets = drained_nodes();
-    let options =
-        Options { force: true, ignore_daemonsets: true, delete_emptydir_data: true, ..Options::default() };
+    let options = Options { force: true, ignore_daemonsets: true, delete_emptydir_data: true, ..Options::default() };
     let planned = write_plan(&snapshot, &targets, &options)?.pods.len();
     let mut times = Vec::new();
     for _ in 0..PLANS {

@@ -178,8 +178,7 @@ fn add(workloads: &mut Vec<Workload>, random: &mut Random, kind: Kind, pods: usi
     while left > 0 {
         let pods = sizes[random.below(sizes.len())].min(left);
         let is_common = kind == Kind::DaemonSet || random.one_of(IN_COMMON);
-        let namespace =
-            if is_common { "common".to_owned() } else { format!("team-{:03}", random.below(NAMESPACES)) };
+        let namespace = if is_common { "common".to_owned() } else { format!("team-{:03}", random.below(NAMESPACES)) };
         let name = format!("{}-{:05}", kind.app(), workloads.len());
         workloads.push(Workload { kind, namespace, name, pods, budget: None, seed: random.next() });
         left -= pods;

@@ -327,3 +327,267 @@ impl Reason<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        drain::{
+            document::{DrainPlan, Place, ReasonSeverity},
+            plan,
+        },
+        fixture::{daemon_set, deployment, job, node, pod, replica_set, replication_controller, stateful_set, world},
+        model::{NodeName, Phase},
+        snapshot::{Kind, Snapshot, Unreadable},
+    };
+
+    /// The flags of a command line.
+    fn flags(text: &str) -> Options {
+        let mut options = Options::default();
+        for flag in text.split_whitespace() {
+            match flag.split_once('=').unwrap_or((flag, "")) {
+                ("--force", _) => options.force = true,
+                ("--ignore-daemonsets", _) => options.ignore_daemonsets = true,
+                ("--delete-emptydir-data", _) => options.delete_emptydir_data = true,
+                ("--pod-selector", selector) => options.pod_selector = Some(selector.parse().unwrap()),
+                ("--skip-wait-for-delete-timeout", seconds) => {
+                    options.skip_wait_for_delete_timeout = Some(Duration::from_secs(seconds.parse().unwrap()));
+                }
+                (other, _) => panic!("no flag {other}"),
+            }
+        }
+        options
+    }
+
+    fn drain(world: &Snapshot, args: &str) -> DrainPlan {
+        let (targets, options) = ([NodeName("n1".into())], flags(args));
+        DrainPlan::new(&plan::plan(world, &targets, &options).unwrap(), Place::default())
+    }
+
+    /// Checks what becomes of the only pod on node `n1`: the exit code, then the action with every reason but Info.
+    #[track_caller]
+    fn check(world: Snapshot, args: &str, exit: u8, expected: &str) {
+        let plan = drain(&world.with(node("n1")), args);
+        let [pod] = plan.pods.as_slice() else { panic!("{} pods", plan.pods.len()) };
+        let mut told = format!("{:?}", pod.action);
+        for reason in pod.reasons.iter().filter(|reason| reason.severity != ReasonSeverity::Info) {
+            told.push_str(&format!("; {}", reason.message));
+        }
+        assert_eq!((plan.exit_code, told.as_str()), (exit, expected), "with {args:?}");
+    }
+
+    const NEEDS_FORCE: &str = "Pods that declare no controller (use --force to override)";
+    const FORCED: &str = "deleting Pods that declare no controller";
+    const NEEDS_DELETE: &str = "Pods with local storage (use --delete-emptydir-data to override)";
+    const DELETED: &str = "deleting Pods with local storage";
+
+    /// TestDrain of kubectl's `pkg/cmd/drain`, in its order: fatal is exit 3, deleted is Evict.
+    #[test]
+    fn kubectls_table() {
+        let with = |owner: &Workload, pod: Pod| world().with(owner.clone()).with(pod.of(owner));
+        let log = daemon_set("log");
+        let (sum, web) = (job("sum").rules(|rules| rules.counts_evictions = false), replica_set("web"));
+        check(with(&replication_controller("rc"), pod("bar")), "", 0, "Evict");
+        check(with(&log, pod("bar")), "", 3, "Refuse; DaemonSet-managed Pods (use --ignore-daemonsets to ignore)");
+        check(with(&log, pod("bar").in_phase(Phase::Succeeded)), "", 0, "Evict");
+        let orphaned = || world().with(log.clone()).with(pod("bar").labelled("app", "log"));
+        check(orphaned(), "", 3, &format!("Refuse; {NEEDS_FORCE}"));
+        check(orphaned(), "--force", 0, &format!("Evict; {FORCED}"));
+        let ignoring = "Skip; ignoring DaemonSet-managed Pods";
+        check(with(&log, pod("bar")), "--ignore-daemonsets", 0, ignoring);
+        check(with(&log, pod("bar").empty_dir("scratch")), "--ignore-daemonsets", 0, ignoring);
+        let scratch = || pod("bar").empty_dir("scratch");
+        check(with(&sum, scratch()), "--force --delete-emptydir-data", 0, &format!("Evict; {DELETED}"));
+        check(with(&sum, scratch().in_phase(Phase::Succeeded)), "", 0, "Evict");
+        check(with(&web, pod("bar")), "", 0, "Evict");
+        check(world().with(pod("bar")), "", 3, &format!("Refuse; {NEEDS_FORCE}"));
+        check(world().with(pod("bar")), "--force", 0, &format!("Evict; {FORCED}"));
+        check(world().with(scratch()), "--force", 3, &format!("Refuse; {NEEDS_DELETE}; {FORCED}"));
+        check(world().with(scratch().in_phase(Phase::Failed)), "", 0, "Evict");
+        let both = format!("Evict; {DELETED}; {FORCED}");
+        check(world().with(scratch()), "--force --delete-emptydir-data", 0, &both);
+        assert!(drain(&world().with(node("n1")), "").pods.is_empty());
+    }
+
+    #[test]
+    fn every_reason_at_once() {
+        let world = || world().with(pod("bar").empty_dir("scratch"));
+        check(world(), "", 3, &format!("Refuse; {NEEDS_DELETE}; {NEEDS_FORCE}"));
+        check(world(), "--delete-emptydir-data", 3, &format!("Refuse; {DELETED}; {NEEDS_FORCE}"));
+        check(world(), "--force", 3, &format!("Refuse; {NEEDS_DELETE}; {FORCED}"));
+    }
+
+    /// `TestSkipDeletedFilter`, and what kubectl does with 0.
+    #[test]
+    fn pods_that_terminate() {
+        #[track_caller]
+        fn check_after(seconds: i64, args: &str, expected: &str) {
+            let world = world()
+                .with(stateful_set("web"))
+                .with(pod("web-0").of(&stateful_set("web")).terminating_since(seconds));
+            check(world, args, 0, expected);
+        }
+        let skipping = "--skip-wait-for-delete-timeout=20";
+        check_after(0, skipping, "Wait");
+        check_after(1, skipping, "Wait");
+        check_after(20, skipping, "Wait");
+        check_after(21, skipping, "Skip");
+        check_after(100, skipping, "Skip");
+        // The grace period isn't over yet.
+        check_after(-100, skipping, "Wait");
+        check_after(100, "--skip-wait-for-delete-timeout=0", "Wait");
+        check_after(100, "", "Wait");
+        // It needs the flags all the same, as with kubectl.
+        check(world().with(pod("bare").terminating_since(1)), "", 3, &format!("Refuse; {NEEDS_FORCE}"));
+        check(world().with(pod("bare").terminating_since(1)), "--force", 0, &format!("Wait; {FORCED}"));
+    }
+
+    #[test]
+    fn daemon_sets_that_are_gone_or_unknown() {
+        let of_log = || world().with(pod("log-1").of(&daemon_set("log")));
+        let gone = "daemonsets.apps \"log\" not found";
+        check(of_log(), "", 3, &format!("Refuse; {gone}"));
+        check(of_log(), "--ignore-daemonsets", 3, &format!("Refuse; {gone}"));
+        check(of_log(), "--force", 0, &format!("Evict; {gone}"));
+        let of_another = world().with(Workload { uid: crate::model::Uid("new".into()), ..daemon_set("log") });
+        check(of_another.with(pod("log-1").of(&daemon_set("log"))), "", 3, &format!("Refuse; {gone}"));
+        let mut unread = of_log();
+        unread.mark_unknown(Kind::Workload(WorkloadKind::DaemonSet), Unreadable::Forbidden("no".into()));
+        check(unread, "--ignore-daemonsets", 0, "Skip; ignoring DaemonSet-managed Pods");
+        // kubectl knows apps/v1 only.
+        let other = world().with(pod("log-1").of_kind("apps.kruise.io/v1", "DaemonSet", "log"));
+        check(other, "", 0, "Evict; DaemonSet log decides whether its Pods come back");
+    }
+
+    #[test]
+    fn pods_that_stay() {
+        let by_hand = |pod: Pod| world().with(pod.of_kind("v1", "Node", "n1"));
+        check(by_hand(pod("etcd")), "", 0, "Skip");
+        check(by_hand(Pod { is_mirror: true, ..pod("etcd").empty_dir("x") }), "", 0, "Skip");
+        check(world().with(Pod { is_mirror: true, ..pod("etcd") }), "", 0, "Skip");
+        check(world().with(pod("bare")), "--pod-selector=app=web", 0, "Skip");
+        check(
+            world().with(pod("bare").labelled("app", "web")),
+            "--pod-selector=app=web --force",
+            0,
+            &format!("Evict; {FORCED}"),
+        );
+    }
+
+    /// Checks all that is said of a pod on a node, and who brings it back.
+    #[track_caller]
+    fn check_said(world: &Snapshot, expected: &str) {
+        let plan = drain(world, "--force --delete-emptydir-data");
+        let [pod] = plan.pods.as_slice() else { panic!("{} pods", plan.pods.len()) };
+        let said: Vec<String> =
+            pod.reasons.iter().map(|reason| format!("{:?}: {}", reason.severity, reason.message)).collect();
+        let back = pod.replacement.reasons.join("; ");
+        assert_eq!(format!("{}\n{back}", said.join("\n")).trim(), expected);
+    }
+
+    #[test]
+    fn what_kubectl_does_not_look_at() {
+        let web = stateful_set("web");
+        let said = |pod: Pod, expected: &str| {
+            let expected = format!("{expected}\nStatefulSet web brings it back");
+            check_said(&world().with(node("n1")).with(web.clone()).with(pod.of(&web)), expected.trim());
+        };
+        said(pod("a"), "");
+        let paths = ["/var/lib", "/etc"].map(str::to_owned).to_vec();
+        said(
+            Pod { host_paths: paths, ..pod("a") },
+            "Warning: hostPath /var/lib, /etc: what it holds stays on this node",
+        );
+        said(
+            Pod { claims: vec!["data".into()], ..pod("a") },
+            "Info: claim data: the replacement runs only where that volume can be mounted",
+        );
+        said(
+            Pod { tolerates_cordon: true, ..pod("a") },
+            "Warning: tolerates node.kubernetes.io/unschedulable: the scheduler may put it straight back",
+        );
+        let finalizers = vec!["batch.kubernetes.io/job-tracking".into(), "example.com/backup".into()];
+        said(Pod { finalizers, ..pod("a") }, "Warning: finalizer example.com/backup keeps the Pod until it is removed");
+        said(Pod { finalizers: vec!["batch.kubernetes.io/job-tracking".into()], ..pod("a") }, "");
+        for hold in [
+            ToolHold::NotSafeToEvict,
+            ToolHold::DoNotDisrupt,
+            ToolHold::ClusterApiSkip,
+            ToolHold::ClusterApiWaitCompleted,
+        ] {
+            let expected = format!("Warning: marked {}; a drain moves it all the same", hold.key_and_value());
+            said(Pod { holds: vec![hold], ..pod("a") }, &expected);
+        }
+        let serving = |pod: Pod| Pod { serves_without_pre_stop: true, ..pod };
+        said(serving(pod("a")), "Info: serves without a preStop delay: requests may be lost while it stops");
+        said(serving(pod("a").unready("")), "");
+        said(pod("a").terminating_since(1), "Info: terminating already: waited for, not evicted again");
+    }
+
+    #[test]
+    fn nodes_that_are_not_ready() {
+        let web = stateful_set("web");
+        let on = |node: Node, pod: Pod| world().with(node).with(web.clone()).with(pod.of(&web));
+        let back = "StatefulSet web brings it back";
+        check_said(
+            &on(node("n1").not_ready("NodeStatusUnknown"), pod("a")),
+            &format!(
+                "Warning: node n1 is not Ready (NodeStatusUnknown): its kubelet may never confirm that Pods stopped\n{back}"
+            ),
+        );
+        check_said(&on(node("n1"), pod("a")), back);
+        // Finished pods are removed without a kubelet.
+        check_said(
+            &on(node("n1").not_ready("NodeStatusUnknown"), pod("a").in_phase(Phase::Failed)),
+            "Info: finished Pods: removed at once, nothing runs in them\nit has finished",
+        );
+        // Unless something keeps the object.
+        let kept = Pod { finalizers: vec!["example.com/backup".into()], ..pod("a").in_phase(Phase::Failed) };
+        check_said(
+            &on(node("n1"), kept),
+            "Warning: finalizer example.com/backup keeps the Pod until it is removed\nInfo: finished Pods: removed at once, nothing runs in them\nit has finished",
+        );
+    }
+
+    #[test]
+    fn who_brings_a_pod_back() {
+        let of = |owner: Workload, expected: &str| {
+            check_said(&world().with(node("n1")).with(owner.clone()).with(pod("a").of(&owner)), expected);
+        };
+        for owner in [stateful_set("web"), replica_set("web"), replication_controller("web")] {
+            of(owner.clone(), &format!("{} web brings it back", owner.kind.as_str()));
+            of(
+                owner.clone().deleting(),
+                &format!("{} web is being deleted: nothing brings it back", owner.kind.as_str()),
+            );
+            of(
+                owner.clone().replicas(0),
+                &format!("{} web wants no pods: nothing brings it back", owner.kind.as_str()),
+            );
+        }
+        check_said(&world().with(node("n1")).runs(&deployment("web"), ["n1"]), "Deployment web brings it back");
+        of(job("sum"), "Warning: Job sum counts the eviction as a failure (backoffLimit 6)\nJob sum brings it back");
+        of(job("sum").rules(|rules| rules.counts_evictions = false), "Job sum brings it back");
+        for is_finished in [true, false] {
+            let ended = job("sum").rules(|rules| {
+                (rules.counts_evictions, rules.is_finished, rules.is_suspended) = (false, is_finished, !is_finished);
+            });
+            of(ended, "Job sum has ended or is suspended: nothing brings it back");
+        }
+        let alone = |pod: Pod, expected: &str| check_said(&world().with(node("n1")).with(pod), expected);
+        alone(
+            pod("a").of(&replica_set("gone")),
+            "Warning: ReplicaSet gone no longer exists: nothing brings its Pods back\nReplicaSet gone is gone: nothing brings it back",
+        );
+        alone(
+            pod("a").of_kind("example.com/v1", "Flock", "f"),
+            "Warning: Flock f decides whether its Pods come back\nFlock f decides whether it comes back",
+        );
+        alone(
+            pod("a"),
+            "Warning: deleting Pods that declare no controller\nit has no controller: nothing brings it back",
+        );
+    }
+}

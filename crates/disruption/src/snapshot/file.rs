@@ -96,8 +96,10 @@ fn first_character(input: &mut impl BufRead) -> Result<u8, ReadError> {
     }
 }
 
-/// The limits of the YAML reader guard configuration files; a cluster is larger. Aliases, which could multiply the
-/// input, stay limited.
+/// How much aliases may add, in parser events: nothing that kubectl prints has any, and they could multiply the input.
+const MAX_ALIASED: usize = 10_000;
+
+/// The limits of the YAML reader guard configuration files; a cluster is larger.
 fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -107,7 +109,9 @@ fn yaml_options() -> serde_saphyr::Options {
             max_documents: usize::MAX,
             max_total_scalar_bytes: usize::MAX,
             max_total_comment_bytes: usize::MAX,
+            max_recorded_anchor_events: MAX_ALIASED,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         with_snippet: false,
     }
 }
@@ -126,7 +130,7 @@ struct Gathering {
 
 impl Gathering {
     fn take(&mut self, document: Document) {
-        let Document { objects, taken_at, newest } = document;
+        let Document { items: _, objects, taken_at, newest } = document;
         self.objects.extend(objects);
         self.taken_at = self.taken_at.max(taken_at);
         self.newest = self.newest.max(newest);
@@ -169,6 +173,8 @@ fn name_of(object: &Object) -> ObjectName {
 /// A document of a file: a List, read item by item, or a single object.
 #[derive(Default)]
 struct Document {
+    /// Items of the List, also of kinds that are ignored.
+    items: usize,
     objects: Vec<Object>,
     taken_at: Option<Timestamp>,
     newest: Option<Timestamp>,
@@ -219,6 +225,10 @@ impl<'de> Visitor<'de> for DocumentVisitor {
                 return Err(A::Error::custom("an object without a kind: not a Kubernetes object"));
             }
             document.take_object(Value::Object(fields), None).map_err(A::Error::custom)?;
+        } else if !fields.contains_key("kind") {
+            // kubectl writes the kind of a List behind its items: without it the rest is missing.
+            let items = document.items;
+            return Err(A::Error::custom(format!("a List without its kind: the file is cut off after item {items}")));
         }
         Ok(document)
     }
@@ -245,9 +255,9 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let mut number = 0;
         while let Some(item) = items.next_element::<Value>()? {
-            number += 1;
+            self.document.items += 1;
+            let number = self.document.items;
             self.document
                 .take_object(item, self.item_kind.as_deref())
                 .map_err(|error| A::Error::custom(format!("item {number}, {error}")))?;
@@ -448,7 +458,6 @@ mod tests {
         check("v1", "Pod", Some(Kind::Pod));
         check("example.com/v1", "Pod", None);
         check("policy/v1", "PodDisruptionBudget", Some(Kind::PodDisruptionBudget));
-        check("policy/v1beta1", "PodDisruptionBudget", Some(Kind::PodDisruptionBudget));
         check("apps/v1", "Deployment", workload(WorkloadKind::Deployment));
         check("apps/v1", "ReplicaSet", workload(WorkloadKind::ReplicaSet));
         check("apps/v1", "StatefulSet", workload(WorkloadKind::StatefulSet));
@@ -475,6 +484,7 @@ mod tests {
         check(b"just a text", "line 1");
         check(b"{}", "without a kind");
         check(b"{\"items\": 5}", "line 1");
+        check(b"items:\n- kind: Pod\n  metadata: {name: p}\n", "cut off");
         check(
             br#"{"kind": "List", "items": [{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "a"}, "spec": 5}]}"#,
             "item 1, Pod a/p",
@@ -510,18 +520,24 @@ mod tests {
             assert!(!message.contains('\n'), "{message:?} should be one line");
         }
         check("kind: List\nitems:\n- kind: Pod\n  metadata: [\n", "line");
+        check("apiVersion: v1\nitems:\n- kind: Node\n  metadata:\n    name: n1\n", "the file is cut off");
         check("kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: p\n  spec: 5\n", "item 1, Pod p");
         check("kind: List\nitems:\n- kind: Pod\n  metadata:\n    name: \"p", "line");
-        check("kind: List\nitems:\n- kind: Node\n  metadata: {name: n}\n- kind: Pod\n", "item 2, a Pod without a name");
+        check(
+            "kind: List\nitems:\n- kind: Node\n  metadata: {name: n1}\n- kind: Pod\n",
+            "item 2, a Pod without a name",
+        );
         check("kind: List\nitems: null\n", "holds no node and no pod");
         check("kind: List\nitems:\n", "holds no node and no pod");
         check("kind: List\nitems: {}\n", "must be an array");
-        check("kind: Node\nmetadata: {name: n}\n---\nkind: Pod\n  metadata: x\n", "line 5");
-        check("kind: Node\nmetadata: {name: n}\n---\nkind: Pod\nspec: {}\n", "a Pod without a name");
+        check("kind: Node\nmetadata: {name: n1}\n---\nkind: Pod\n  metadata: x\n", "line 5");
+        check("kind: Node\nmetadata: {name: n1}\n---\nkind: Pod\nspec: {}\n", "a Pod without a name");
         check("kind: Pod\nmetadata: {name: p}\nspec: {containers: [], priority: 99999999999999999999}\n", "Pod p");
         check("# only a comment\n", "holds no node");
         check("---\n---\n", "holds no node");
         check("\t- x", "line 1");
+        // An older version means other things by the same words.
+        check("apiVersion: policy/v1beta1\nkind: PodDisruptionBudget\nmetadata: {name: b}\n", "expected policy/v1");
     }
 
     #[test]
@@ -554,7 +570,7 @@ mod tests {
             yaml.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
         }
         let message = read(yaml.as_bytes()).unwrap_err().to_string();
-        assert!(message.contains("alias"), "{message}");
+        assert!(message.contains("anchor"), "{message}");
     }
 
     #[test]
@@ -565,7 +581,11 @@ mod tests {
             for end in 0..text.len() {
                 // No panic, and never more than the whole.
                 if let Ok(snapshot) = read(&text.as_bytes()[..end]) {
-                    assert!(text == yaml && snapshot.pods.len() <= 1, "cut at {end}");
+                    // Cut within the last line, `kind: List`, or the white space after it.
+                    assert!(
+                        text == yaml && end + 6 > text.trim_end().len() && snapshot.pods.len() == 1,
+                        "cut at {end}"
+                    );
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! `world().with(node("n1")).runs(&deployment("web"), ["n1", "n2"]).with(budget("web").max_unavailable("1"))`.
 
 use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
 
 use crate::{
     model::{
@@ -331,5 +332,73 @@ impl DisruptionBudget {
     pub(crate) fn granted(mut self, pod: &str, seconds: i64) -> Self {
         self.status.disrupted_pods.insert(pod.into(), seconds_ago(seconds));
         self
+    }
+}
+
+/// Some apps of every kind on nodes `n1` to `n3`, their pods in every state, under some budgets.
+pub(crate) fn any_world() -> impl Strategy<Value = Snapshot> {
+    let pods = proptest::collection::vec((0..3_usize, 0..12_usize, 0..3_i32), 1..6);
+    let apps = proptest::collection::vec((0..8_usize, -1..=1_i32, pods), 1..5);
+    let budgets = proptest::collection::vec((0..5_usize, any::<bool>(), 0..16_usize, 0..4_usize), 0..5);
+    (apps, budgets).prop_map(|(apps, budgets)| {
+        let mut world = world().nodes(["n1", "n2", "n3"]);
+        for (number, (kind, extra, pods)) in apps.into_iter().enumerate() {
+            world = with_app(world, number, kind, extra, &pods);
+        }
+        for (number, (app, is_minimum, value, policy)) in budgets.into_iter().enumerate() {
+            world = world.with(any_budget(number, app, is_minimum, value, policy));
+        }
+        world
+    })
+}
+
+fn with_app(world: Snapshot, number: usize, kind: usize, extra: i32, pods: &[(usize, usize, i32)]) -> Snapshot {
+    let name = format!("app-{number}");
+    let replicas = i32::try_from(pods.len()).unwrap() + extra;
+    let (world, owner) = match kind {
+        0 => (world, None),
+        1 => {
+            let owner = stateful_set(&name).replicas(replicas);
+            (world.with(owner.clone()), Some(owner))
+        }
+        2 => {
+            let owner = replication_controller(&name).replicas(replicas);
+            (world.with(owner.clone()), Some(owner))
+        }
+        3 => {
+            let owner = job(&name);
+            (world.with(owner.clone()), Some(owner))
+        }
+        _ => {
+            let owner = deployment(&name).replicas(replicas);
+            let set = replica_set(&name).of(&owner).replicas(replicas);
+            (world.with(owner).with(set.clone()), Some(set))
+        }
+    };
+    world.with_all(pods.iter().enumerate().map(|(n, &(node, state, priority))| {
+        let pod = pod(&format!("{name}-{n}")).labelled("app", &name).on(["n1", "n2", "n3"][node]);
+        let pod = owner.as_ref().map_or(pod.clone(), |owner| pod.clone().of(owner));
+        let pod = Pod { priority, ..pod };
+        match state {
+            0 => pod.unready("CrashLoopBackOff"),
+            1 => pod.in_phase(Phase::Pending),
+            2 => pod.in_phase(Phase::Succeeded),
+            3 => pod.terminating_since(1),
+            4 => pod.unready("").terminating_since(1),
+            _ => pod,
+        }
+    }))
+}
+
+fn any_budget(number: usize, app: usize, is_minimum: bool, value: usize, policy: usize) -> DisruptionBudget {
+    let values = ["0", "1", "2", "3", "4", "6", "0%", "1%", "25%", "34%", "50%", "66%", "67%", "75%", "99%", "100%"];
+    let budget = budget(&format!("budget-{number}"));
+    let budget = if app == 4 { budget.selecting("") } else { budget.selecting(&format!("app=app-{app}")) };
+    let budget = if is_minimum { budget.min_available(values[value]) } else { budget.max_unavailable(values[value]) };
+    match policy {
+        0 => budget.unhealthy(UnhealthyPods::AlwaysAllow),
+        1 => budget.unhealthy(UnhealthyPods::Unrecognized("Sometimes".into())),
+        2 => budget.granted("app-0-0", 30),
+        _ => budget,
     }
 }

@@ -133,6 +133,8 @@ fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
         let PlannedPod { namespace, name, uid: _, node: _, owner, action, reasons: _, budget, wave: _, replacement } =
             pod;
         let what = match owner {
+            // They all stay; which ones is said among the reasons.
+            Some(PodOwner { kind, .. }) if kind == "DaemonSet" => "daemonsets".to_owned(),
             Some(PodOwner { kind, name }) => format!("{}/{name}", kind.to_lowercase()),
             None => format!("pod/{name}"),
         };
@@ -488,3 +490,6 @@ fn duration(seconds: i64) -> String {
         (minutes, seconds) => format!("{minutes} min {seconds} s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

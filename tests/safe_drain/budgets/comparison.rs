@@ -17,6 +17,7 @@ use disruption::{
     drain::options::{MaxUnavailable, Options},
     model::{BudgetStatus, DisruptionBudget, NodeName, Pod},
     snapshot::Snapshot,
+    workload::Owner,
 };
 use futures::{StreamExt, future::try_join_all, stream};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -51,7 +52,7 @@ pub(super) async fn compare(populations: &[Population]) -> Result<()> {
             let found = differences(&snapshot, population).await?;
             if !found.is_empty() {
                 left.push(population);
-                write!(report, "{found}{}", shown(&snapshot, population))?;
+                report.push_str(&found);
             }
         }
         different = left;
@@ -121,6 +122,7 @@ async fn differences(snapshot: &Snapshot, population: &Population) -> Result<Str
         if written != ours || &written.text != expected {
             writeln!(lines, "{title}: {} {} {:?}", budget.name, described.spec, described.selector)?;
             writeln!(lines, "  the controller: {written:?}\n  computed:       {ours:?}\n  expected:       {expected}")?;
+            lines.push_str(&covered(snapshot, budget));
         }
     }
     let pods: Vec<_> = snapshot.pods.iter().filter(|pod| &pod.name.namespace == namespace).collect();
@@ -132,7 +134,8 @@ async fn differences(snapshot: &Snapshot, population: &Population) -> Result<Str
     for (pod, asked, predicted) in answers {
         let asked = asked?;
         if asked != predicted {
-            writeln!(lines, "eviction of {}:\n  the server: {asked}\n  the ledger: {predicted}", pod.name)?;
+            writeln!(lines, "eviction of {}", shown(snapshot, pod))?;
+            writeln!(lines, "  the server: {asked}\n  the ledger: {predicted}")?;
         }
     }
     Ok(lines)
@@ -225,15 +228,18 @@ fn refusal(account: &Account<'_>) -> String {
     }
 }
 
-/// The pods and owners of a population, for reports.
-fn shown(snapshot: &Snapshot, population: &Population) -> String {
-    let namespace = &population.world.namespace;
-    let mut lines = String::new();
-    for pod in snapshot.pods.iter().filter(|pod| &pod.name.namespace == namespace) {
-        let Pod { name, labels, phase, ready, deletion, .. } = pod;
-        let owner = snapshot.workloads.root(pod);
-        let text = format!("  {name} {phase:?} ready={ready} terminating={} {labels:?}", deletion.is_some());
-        lines.push_str(&format!("{text}\n    of {owner:?}\n"));
-    }
-    lines
+/// The pods that a budget covers, for reports.
+fn covered(snapshot: &Snapshot, budget: &DisruptionBudget) -> String {
+    let covers = |pod: &&Pod| budget.covers(&pod.name.namespace, &pod.labels);
+    snapshot.pods.iter().filter(covers).map(|pod| format!("    {}\n", shown(snapshot, pod))).collect()
+}
+
+fn shown(snapshot: &Snapshot, pod: &Pod) -> String {
+    let owner = match snapshot.workloads.root(pod) {
+        Owner::Workload(workload) => format!("{} with {} replicas", workload.kind.as_str(), workload.replicas),
+        Owner::Custom(owner) => format!("{} with scale {:?}", owner.kind, snapshot.workloads.scale(&owner.uid)),
+        other => format!("{other:?}"),
+    };
+    let terminating = if pod.is_terminating() { " terminating" } else { "" };
+    format!("{} {:?} ready={}{terminating} of {owner}", pod.name, pod.phase, pod.ready)
 }

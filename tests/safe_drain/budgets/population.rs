@@ -158,7 +158,7 @@ impl Population {
     /// Creates a world with all cases in it and waits until nothing moves any more.
     pub(super) async fn create(lab: &Lab, cases: Vec<Case>) -> Result<Self> {
         let world = lab.world("budgets").await?;
-        let node = world.node("a").create().await?;
+        let node = world.node("a").capacity("64", "256Gi", 500).create().await?;
         let connection = comparison::connect(&world)?;
         let slugs: Vec<String> = (0..cases.len()).map(|number| format!("c{number}")).collect();
         try_join_all(cases.iter().zip(&slugs).map(|(case, slug)| async {

@@ -150,6 +150,9 @@ impl<'a> Ledger<'a> {
         for budget in &snapshot.budgets {
             budgets_by_namespace.entry(&budget.name.namespace).or_default().push(budget);
         }
+        for budgets in budgets_by_namespace.values_mut() {
+            budgets.sort_by_key(|budget| &budget.name);
+        }
 
         let mut touched: Vec<&DisruptionBudget> = Vec::new();
         let mut numbers: HashMap<&ObjectName, usize> = HashMap::new();
@@ -436,7 +439,7 @@ fn exemption_without_budget(pod: &Pod) -> Option<Exemption> {
     }
 }
 
-/// For each budget, the pods that it covers. One pass over all pods: budgets that ask for one value of a label find
+/// For each budget, the pods that it covers, by name. One pass over all pods: budgets that ask for one value of a label find
 /// their pods by it.
 fn covered_pods<'a>(budgets: &[&'a DisruptionBudget], pods: &'a [Pod]) -> Vec<Vec<&'a Pod>> {
     let mut covered: Vec<Vec<&Pod>> = budgets.iter().map(|_| Vec::new()).collect();
@@ -461,6 +464,9 @@ fn covered_pods<'a>(budgets: &[&'a DisruptionBudget], pods: &'a [Pod]) -> Vec<Ve
                 covered[number].push(pod);
             }
         }
+    }
+    for pods in &mut covered {
+        pods.sort_by_key(|pod| &pod.name);
     }
     covered
 }
@@ -498,4 +504,370 @@ fn allowance(max_unavailable: MaxUnavailable, workload: Option<&Workload>, repli
         },
     };
     Some(allowance.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        fixture::{
+            any_world, budget, daemon_set, deployment, job, pod, replica_set, replication_controller, stateful_set,
+            world,
+        },
+        model::Deletion,
+        snapshot::Unreadable,
+    };
+
+    /// What the ledger says of pod `web-1` before anything is taken.
+    fn ask(world: &Snapshot, options: &Options) -> Answer {
+        let pods: Vec<&Pod> = world.pods.iter().collect();
+        let asking = pods.iter().find(|pod| pod.name.name == "web-1").unwrap();
+        Ledger::open(world, &pods, options).ask(asking)
+    }
+
+    #[track_caller]
+    fn check(world: &Snapshot, expected: Answer) {
+        assert_eq!(ask(world, &Options::default()), expected);
+    }
+
+    /// Deployment `web` with three pods, of which `web-1` is changed, under a budget.
+    fn three(budget: DisruptionBudget, change: impl FnOnce(Pod) -> Pod) -> Snapshot {
+        world().runs(&deployment("web"), ["n1", "n2", "n3"]).with(budget).pod("web-1", change)
+    }
+
+    fn web() -> DisruptionBudget {
+        budget("web")
+    }
+
+    #[test]
+    fn a_budget_of_one() {
+        check(&three(web().max_unavailable("1"), |pod| pod), Answer::Allowed);
+        check(&three(web().max_unavailable("0"), |pod| pod), Answer::Blocked(Block::Always));
+        check(&three(web().min_available("3"), |pod| pod), Answer::Blocked(Block::Always));
+        check(&three(web(), |pod| pod), Answer::Blocked(Block::Always));
+        check(&three(web().selecting("app=other"), |pod| pod), Answer::AllowedByImplied);
+        check(&three(web().without_selector(), |pod| pod), Answer::AllowedByImplied);
+        let sibling_down = three(web().max_unavailable("1"), |pod| pod).pod("web-2", |pod| pod.unready(""));
+        check(&sibling_down, Answer::Blocked(Block::Now));
+    }
+
+    /// The handler looks at these before it looks for budgets.
+    #[test]
+    fn pods_that_no_budget_protects() {
+        type Change = fn(Pod) -> Pod;
+        let cases: [(Change, Exemption); 6] = [
+            (|pod| pod.in_phase(Phase::Pending), Exemption::Pending),
+            (|pod| pod.in_phase(Phase::Succeeded), Exemption::Finished),
+            (|pod| pod.in_phase(Phase::Failed), Exemption::Finished),
+            (|pod| Pod { ready: true, ..pod.in_phase(Phase::Succeeded) }, Exemption::Finished),
+            (|pod| pod.terminating_since(1), Exemption::Terminating),
+            (|pod| pod.in_phase(Phase::Pending).terminating_since(1), Exemption::Terminating),
+        ];
+        for (change, exemption) in cases {
+            check(&three(web().max_unavailable("0"), change), Answer::Free(exemption));
+            let two = three(web().max_unavailable("0"), change).with(budget("all").selecting(""));
+            check(&two, Answer::Free(exemption));
+        }
+        check(
+            &three(web().max_unavailable("0"), |pod| Pod { phase: Phase::Unknown, ..pod }),
+            Answer::Blocked(Block::Always),
+        );
+    }
+
+    #[test]
+    fn pods_that_are_not_ready() {
+        #[track_caller]
+        fn check_unready(budget: DisruptionBudget, expected: Answer) {
+            check(&three(budget, |pod| pod.unready("CrashLoopBackOff")), expected);
+        }
+        let free = Answer::Free(Exemption::NotReady);
+        // Two of three are healthy.
+        check_unready(web().max_unavailable("1"), free);
+        check_unready(web().min_available("2"), free);
+        check_unready(web().min_available("3"), Answer::Blocked(Block::Always));
+        check_unready(web().max_unavailable("0"), Answer::Blocked(Block::Always));
+        let sibling_down = |budget| three(budget, |pod| pod.unready("")).pod("web-2", |pod| pod.unready(""));
+        check(&sibling_down(web().max_unavailable("1")), Answer::Blocked(Block::Now));
+        check(&sibling_down(web().max_unavailable("1").unhealthy(UnhealthyPods::AlwaysAllow)), free);
+        check_unready(web().max_unavailable("0").unhealthy(UnhealthyPods::AlwaysAllow), free);
+        let unrecognized = || UnhealthyPods::Unrecognized("Sometimes".into());
+        check_unready(web().max_unavailable("2").unhealthy(unrecognized()), Answer::Blocked(Block::Now));
+        check(&three(web().max_unavailable("2").unhealthy(unrecognized()), |pod| pod), Answer::Allowed);
+        // Nothing is needed, so the rule for healthy budgets does not help, but the numbers may.
+        check_unready(web().max_unavailable("100%"), Answer::Allowed);
+        let none_healthy = world().runs(&deployment("web"), ["n1"]).pod("web-1", |pod| pod.unready(""));
+        check(&none_healthy.clone().with(web().max_unavailable("1")), Answer::Blocked(Block::Now));
+        check(&none_healthy.with(web().max_unavailable("1").unhealthy(UnhealthyPods::AlwaysAllow)), free);
+    }
+
+    #[test]
+    fn several_budgets_are_refused_by_the_server() {
+        let two = |policy: UnhealthyPods| {
+            three(web().max_unavailable("1").unhealthy(policy.clone()), |pod| pod)
+                .with(budget("all").selecting("").max_unavailable("1").unhealthy(policy))
+        };
+        let refused = Answer::Blocked(Block::MultipleBudgets);
+        check(&two(UnhealthyPods::IfHealthyBudget), refused);
+        check(&two(UnhealthyPods::AlwaysAllow).pod("web-1", |pod| pod.unready("")), refused);
+        // One of another namespace is no second one.
+        let mut other = budget("all").selecting("").max_unavailable("1");
+        other.name.namespace = "other".into();
+        check(&three(web().max_unavailable("1"), |pod| pod).with(other), Answer::Allowed);
+    }
+
+    #[test]
+    fn failing_and_lagging_controllers() {
+        let failed = |budget: DisruptionBudget| budget.condition("SyncFailed", "no scale").status(3, 2, 2);
+        let sync_failed = Answer::Blocked(Block::SyncFailed);
+        // By our own arithmetic.
+        let with_job = |budget: DisruptionBudget, change: fn(Pod) -> Pod| {
+            three(budget, change).with(job("sum")).with(pod("sum-1").labelled("app", "web").of(&job("sum")))
+        };
+        check(&with_job(web().max_unavailable("1"), |pod| pod), sync_failed);
+        check(&with_job(web().min_available("1"), |pod| pod), Answer::Allowed);
+        // By what the controller wrote.
+        check(&three(failed(web().max_unavailable("1")), |pod| pod), sync_failed);
+        check(&three(failed(web().max_unavailable("1")).generation(2, 1), |pod| pod), sync_failed);
+        // The server goes by stale numbers, which may let pods through that are not Ready.
+        let unready = |pod: Pod| pod.unready("");
+        check(&three(failed(web().max_unavailable("1")), unready), Answer::Free(Exemption::NotReady));
+        let stale = web().max_unavailable("1").condition("SyncFailed", "no scale").status(3, 2, 1);
+        check(&three(stale, unready), sync_failed);
+        check(&with_job(web().max_unavailable("1").status(3, 2, 2), unready), Answer::Free(Exemption::NotReady));
+        check(&with_job(web().max_unavailable("1"), unready), sync_failed);
+        // A generation that the controller has not seen.
+        let still = Answer::Blocked(Block::StillProcessing);
+        check(&three(web().max_unavailable("1").generation(2, 1), |pod| pod), still);
+        check(&three(web().max_unavailable("1").generation(2, 2), |pod| pod), Answer::Allowed);
+        check(&three(web().max_unavailable("1").generation(1, 2), |pod| pod), Answer::Allowed);
+        check(&three(web().max_unavailable("0").generation(2, 1), |pod| pod), Answer::Blocked(Block::Always));
+        check(&three(web().max_unavailable("1").generation(2, 1), unready), Answer::Free(Exemption::NotReady));
+    }
+
+    #[test]
+    fn what_only_the_server_knows_is_taken_from_the_status() {
+        let custom = |budget: DisruptionBudget| {
+            world()
+                .with_all(
+                    ["web-1", "web-2", "web-3"]
+                        .map(|name| pod(name).labelled("app", "web").of_kind("a.b/v1", "Flock", "web")),
+                )
+                .with(budget)
+        };
+        let written = |expected, desired, healthy| {
+            web().max_unavailable("1").status(expected, desired, healthy).condition("SufficientPods", "")
+        };
+        check(&custom(written(3, 2, 3)), Answer::Allowed);
+        check(&custom(written(3, 2, 2)), Answer::Blocked(Block::Now));
+        check(&custom(written(3, 3, 3)), Answer::Blocked(Block::Always));
+        check(&custom(web().max_unavailable("1")), Answer::Unknown);
+        check(&custom(written(3, 2, 3).generation(2, 1)), Answer::Unknown);
+        check(&custom(web().min_available("2")), Answer::Allowed);
+        let failed = web().max_unavailable("1").condition("SyncFailed", "no scale");
+        check(&custom(failed), Answer::Blocked(Block::SyncFailed));
+        let mut asked = custom(web().max_unavailable("1"));
+        asked.workloads.insert_scale(Uid("Flock-web".into()), Scale::Replicas(3));
+        check(&asked, Answer::Allowed);
+    }
+
+    #[test]
+    fn budgets_that_could_not_be_read() {
+        let mut world = three(web().max_unavailable("0"), |pod| pod);
+        world.budgets.clear();
+        world.mark_unknown(Kind::PodDisruptionBudget, Unreadable::Forbidden("no".into()));
+        let pods: Vec<&Pod> = world.pods.iter().collect();
+        let ledger = Ledger::open(&world, &pods, &Options::default());
+        assert!(!ledger.budgets_are_known());
+        assert_eq!(ledger.ask(pods[0]), Answer::AllowedByImplied);
+    }
+
+    #[test]
+    fn deletions_ask_no_written_budget() {
+        let options = Options { disable_eviction: true, ..Options::default() };
+        let blocked = three(web().max_unavailable("0"), |pod| pod);
+        assert_eq!(ask(&blocked, &options), Answer::AllowedByImplied);
+        let two = blocked.with(budget("all").selecting(""));
+        assert_eq!(ask(&two, &options), Answer::AllowedByImplied);
+        let unlimited = Options { max_unavailable: MaxUnavailable::Unlimited, ..options };
+        assert_eq!(ask(&two, &unlimited), Answer::NoBudget);
+    }
+
+    /// Target and allowance of the only implied budget, or that there is none.
+    fn implied(world: &Snapshot, max_unavailable: MaxUnavailable) -> Option<(i32, Option<i32>)> {
+        let pods: Vec<&Pod> = world.pods.iter().collect();
+        let ledger = Ledger::open(world, &pods, &Options { max_unavailable, ..Options::default() });
+        assert!(ledger.implied().len() <= 1);
+        ledger.implied().first().map(|account| (account.target, account.allowance))
+    }
+
+    #[test]
+    fn implied_budgets() {
+        #[track_caller]
+        fn check_implied(owner: &Workload, replicas: usize, max_unavailable: &str, expected: Option<i32>) {
+            let max_unavailable = match max_unavailable {
+                "auto" => MaxUnavailable::Auto,
+                "unlimited" => MaxUnavailable::Unlimited,
+                value => MaxUnavailable::Value(value.parse().unwrap()),
+            };
+            let world = world().runs(owner, vec!["n1"; replicas]);
+            let allowance = implied(&world, max_unavailable).unwrap().1;
+            assert_eq!(allowance, expected, "{:?} of {replicas}, {max_unavailable:?}", owner.kind);
+        }
+        let web = deployment("web");
+        // As its own rolling update: a fraction rounded down, at least one.
+        check_implied(&web, 10, "auto", Some(2));
+        check_implied(&web, 3, "auto", Some(1));
+        check_implied(&web.clone().rolling("0"), 10, "auto", Some(1));
+        check_implied(&web.clone().rolling("0%"), 10, "auto", Some(1));
+        check_implied(&web.clone().rolling("3"), 10, "auto", Some(3));
+        check_implied(&web.clone().rolling("50%"), 5, "auto", Some(2));
+        let recreate = Workload { strategy: UpdateStrategy::Recreate, ..web.clone() };
+        check_implied(&recreate, 10, "auto", Some(2));
+        check_implied(&stateful_set("web"), 10, "auto", Some(1));
+        for owner in [replica_set("web"), replication_controller("web")] {
+            check_implied(&owner, 8, "auto", Some(2));
+            check_implied(&owner, 7, "auto", Some(1));
+            check_implied(&owner, 1, "auto", Some(1));
+        }
+        check_implied(&web, 10, "4", Some(4));
+        check_implied(&web, 10, "0", Some(1));
+        check_implied(&web, 10, "35%", Some(3));
+        check_implied(&web, 2, "1%", Some(1));
+        check_implied(&stateful_set("web"), 10, "3", Some(3));
+        check_implied(&web, 10, "unlimited", None);
+    }
+
+    #[test]
+    fn owners_without_an_implied_budget() {
+        let of =
+            |owner: Workload| implied(&world().with(owner.clone()).with(pod("p").of(&owner)), MaxUnavailable::Auto);
+        assert_eq!(of(stateful_set("s")), Some((1, Some(1))));
+        assert_eq!(of(stateful_set("s").deleting()), None);
+        assert_eq!(of(job("j")), None);
+        assert_eq!(of(daemon_set("d")), None);
+        let alone = |pod: Pod| implied(&world().with(pod), MaxUnavailable::Auto);
+        assert_eq!(alone(pod("bare")), None);
+        assert_eq!(alone(pod("p").of(&replica_set("gone"))), None);
+        assert_eq!(alone(pod("p").of_kind("v1", "Node", "n1")), None);
+        assert_eq!(alone(pod("p").of_kind("a.b/v1", "Flock", "f")), Some((1, Some(1))));
+        // A custom owner of eight, of which one pod is here: what the server says counts.
+        let mut flock = world().with(pod("p").of_kind("a.b/v1", "Flock", "f"));
+        flock.workloads.insert_scale(Uid("Flock-f".into()), Scale::Replicas(8));
+        assert_eq!(implied(&flock, MaxUnavailable::Auto), Some((1, Some(2))));
+        // A written budget over one of its pods leaves the implied one to the others.
+        let partly = world()
+            .runs(&stateful_set("web"), ["n1", "n1", "n1"])
+            .pod("web-1", |pod| pod.labelled("canary", "yes"))
+            .with(web().max_unavailable("1").selecting("canary=yes"));
+        let pods: Vec<&Pod> = partly.pods.iter().collect();
+        let ledger = Ledger::open(&partly, &pods, &Options::default());
+        let draws: Vec<Option<Draw>> = pods.iter().map(|pod| ledger.draw(pod)).collect();
+        assert_eq!(draws, [Some(Draw::Written(0)), Some(Draw::Implied(0)), Some(Draw::Implied(0))]);
+    }
+
+    #[test]
+    fn the_target_is_what_was_ready_at_most_what_is_wanted() {
+        #[track_caller]
+        fn check_target(replicas: i32, ready: usize, expected: i32) {
+            let mut world = world().runs(&stateful_set("web"), vec!["n1"; 4]);
+            world.workloads.insert(stateful_set("web").replicas(replicas));
+            for pod in &mut world.pods[ready..] {
+                *pod = pod.clone().unready("");
+            }
+            assert_eq!(implied(&world, MaxUnavailable::Auto).unwrap().0, expected);
+        }
+        check_target(4, 4, 4);
+        check_target(4, 2, 2);
+        check_target(2, 4, 2);
+        check_target(0, 4, 0);
+        check_target(4, 0, 0);
+        // It never holds a pod that isn't Ready, and takes nothing for it.
+        let world = world().runs(&stateful_set("web"), vec!["n1"; 3]).pod("web-1", |pod| pod.unready(""));
+        check(&world, Answer::NoBudget);
+        let pods: Vec<&Pod> = world.pods.iter().collect();
+        let mut ledger = Ledger::open(&world, &pods, &Options::default());
+        ledger.take(pods[0]);
+        assert_eq!(ledger.ask(pods[1]), Answer::AllowedByImplied);
+        ledger.take(pods[1]);
+        assert_eq!(ledger.ask(pods[2]), Answer::Blocked(Block::Implied));
+        ledger.refill(pods[1]);
+        assert_eq!(ledger.ask(pods[2]), Answer::AllowedByImplied);
+    }
+
+    /// The numbers of every account, as they stand.
+    fn running(ledger: &Ledger<'_>) -> (Vec<Counts>, Vec<i32>) {
+        let written = ledger.accounts.iter().map(|account| account.running).collect();
+        (written, ledger.implied.iter().map(|account| account.running).collect())
+    }
+
+    proptest! {
+        /// What the ledger counts is what the controller would count if the pods really went and came back.
+        #[test]
+        fn the_running_numbers_are_the_controllers(world in any_world(), order in any::<[prop::sample::Index; 12]>()) {
+            let pods: Vec<&Pod> = world.pods.iter().collect();
+            let mut ledger = Ledger::open(&world, &pods, &Options::default());
+            let mut mutated = world.clone();
+            let mut away = HashSet::new();
+            for index in order {
+                let at = index.index(pods.len());
+                if pods[at].is_terminating() {
+                    continue;
+                }
+                if away.insert(at) {
+                    ledger.take(pods[at]);
+                    mutated.pods[at].deletion = Some(Deletion { at: world.taken_at });
+                } else {
+                    away.remove(&at);
+                    ledger.refill(pods[at]);
+                    mutated.pods[at].deletion = None;
+                }
+                let mutated_pods: Vec<&Pod> = mutated.pods.iter().collect();
+                let fresh = Ledger::open(&mutated, &mutated_pods, &Options::default());
+                for (account, fresh) in ledger.accounts.iter().zip(&fresh.accounts) {
+                    prop_assert_eq!(&account.budget.name, &fresh.budget.name);
+                    if !matches!(account.state, BudgetState::SyncFailed(_)) {
+                        prop_assert_eq!(account.running, fresh.counts);
+                    }
+                }
+                for (account, fresh) in ledger.implied.iter().zip(&fresh.implied) {
+                    prop_assert_eq!(account.running, fresh.ready);
+                }
+            }
+        }
+
+        #[test]
+        fn taking_and_refilling_is_nothing(world in any_world()) {
+            let pods: Vec<&Pod> = world.pods.iter().collect();
+            let mut ledger = Ledger::open(&world, &pods, &Options::default());
+            let before = running(&ledger);
+            pods.iter().for_each(|pod| ledger.take(pod));
+            pods.iter().for_each(|pod| ledger.refill(pod));
+            prop_assert_eq!(running(&ledger), before.clone());
+            pods.iter().for_each(|pod| ledger.take(pod));
+            ledger.reset();
+            prop_assert_eq!(running(&ledger), before);
+        }
+
+        /// Whoever takes only what is allowed never goes below what a budget needs.
+        #[test]
+        fn taking_what_is_allowed_never_goes_below(world in any_world()) {
+            let pods: Vec<&Pod> = world.pods.iter().collect();
+            let mut ledger = Ledger::open(&world, &pods, &Options::default());
+            for pod in &pods {
+                if matches!(ledger.ask(pod), Answer::Allowed | Answer::AllowedByImplied) {
+                    ledger.take(pod);
+                }
+            }
+            for account in &ledger.accounts {
+                prop_assert!(account.running.healthy >= account.counts.desired.min(account.counts.healthy));
+                prop_assert!(account.running.allowed() >= 0);
+            }
+            for account in &ledger.implied {
+                let least = account.target - account.allowance.unwrap_or(account.target);
+                prop_assert!(account.running >= least.min(account.ready));
+            }
+        }
+    }
 }

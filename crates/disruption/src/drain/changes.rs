@@ -1,7 +1,7 @@
 //! Everything that a drain changes, as unified diffs: nodes, and where the pods of each budget stand.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
 };
 
@@ -12,6 +12,7 @@ use crate::{
         plan::{NodePlan, Plan},
     },
     model::{NodeName, Pod},
+    workload::{Owner, Workloads},
 };
 
 /// The diff of the whole plan.
@@ -31,6 +32,7 @@ pub(super) fn diff(plan: &Plan<'_>) -> String {
         let after = describe_node(plan, node, true, &|pod| comeback(pod).is_none());
         text.push_str(&diff::unified(&format!("node/{}", node.name), &before, &after));
     }
+    let (mut before, mut after) = (String::new(), String::new());
     let targets: HashSet<&NodeName> = plan.nodes.iter().map(|node| node.name).collect();
     for account in plan.ledger.accounts() {
         let is_here = |pod: &Pod| pod.node.as_ref().is_some_and(|node| targets.contains(node));
@@ -38,22 +40,34 @@ pub(super) fn diff(plan: &Plan<'_>) -> String {
         let elsewhere = account.covered.len() - here;
         let leaving = account.covered.iter().filter(|pod| comeback(pod).is_some()).count();
         let returning = account.covered.iter().filter(|pod| comeback(pod) == Some(true)).count();
-        let before = describe_budget(here, elsewhere);
-        let after = describe_budget(here - leaving, elsewhere + returning);
-        text.push_str(&diff::unified(&format!("poddisruptionbudget/{}", account.budget.name), &before, &after));
-    }
-    text
-}
-
-fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: bool, stays: &dyn Fn(&Pod) -> bool) -> String {
-    let mut text = format!("spec:\n  unschedulable: {unschedulable}\npods:\n");
-    for planned in plan.pods.iter().filter(|planned| planned.node == node.name && stays(planned.pod)) {
+        let name = &account.budget.name;
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "- {}", planned.pod.name);
+        let _ = writeln!(before, "{name}: {here} on drained nodes, {elsewhere} elsewhere");
+        let _ = writeln!(after, "{name}: {} on drained nodes, {} elsewhere", here - leaving, elsewhere + returning);
+    }
+    text.push_str(&diff::unified("poddisruptionbudgets", &before, &after));
+    text
+}
+
+/// The node with how many pods of each owner stand on it.
+fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: bool, stays: &dyn Fn(&Pod) -> bool) -> String {
+    let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for planned in plan.pods.iter().filter(|planned| planned.node == node.name && stays(planned.pod)) {
+        let namespace = planned.pod.name.namespace.as_str();
+        *counts.entry((namespace, describe_owner(planned.pod, &plan.snapshot.workloads))).or_default() += 1;
+    }
+    let mut text = format!("spec:\n  unschedulable: {unschedulable}\npods:\n");
+    for ((namespace, owner), count) in counts {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {namespace} {owner}: {count}");
     }
     text
 }
 
-fn describe_budget(here: usize, elsewhere: usize) -> String {
-    format!("podsOnDrainedNodes: {here}\npodsElsewhere: {elsewhere}\n")
+fn describe_owner(pod: &Pod, workloads: &Workloads) -> String {
+    match (workloads.root(pod), &pod.controller) {
+        (Owner::Workload(workload), _) => format!("{}/{}", workload.kind.as_str().to_lowercase(), workload.name.name),
+        (_, Some(owner)) => format!("{}/{}", owner.kind.to_lowercase(), owner.name),
+        (_, None) => format!("pod/{}", pod.name.name),
+    }
 }

@@ -11,16 +11,19 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
 
-use self::{comparison::compare, population::Population, random::Dice};
+use self::{
+    comparison::compare,
+    population::{Case, Population},
+    random::Dice,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_counted_and_answered_as_the_server_does() -> Result<()> {
-    let (alone, together) = table::cases().into_iter().partition(population::Case::is_alone);
-    let alone: Vec<population::Case> = alone;
+    let (alone, together): (Vec<Case>, Vec<Case>) = table::cases().into_iter().partition(Case::is_alone);
     let lab = lab::shared()?;
     let populations = alone.into_iter().map(|case| vec![case]).chain([together]);
     let populations = try_join_all(populations.map(|cases| Population::create(&lab, cases))).await?;
-    compare(&populations).await
+    Box::pin(compare(&populations)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +34,8 @@ async fn random_populations_are_counted_and_answered_as_the_server_does() -> Res
     let cases = random::cases(&mut Dice::new(seed), usize::try_from(count)?);
     let lab = lab::shared()?;
     let populations = try_join_all(cases.into_iter().map(|case| Population::create(&lab, vec![case]))).await?;
-    compare(&populations).await.with_context(|| format!("again with BUDGETS_SEED={seed} BUDGETS_CASES={count}"))
+    let compared = Box::pin(compare(&populations)).await;
+    compared.with_context(|| format!("again with BUDGETS_SEED={seed} BUDGETS_CASES={count}"))
 }
 
 fn setting(name: &str) -> Result<Option<u64>> {

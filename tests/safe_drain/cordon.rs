@@ -4,7 +4,7 @@ use anyhow::Result;
 use lab::World;
 use serde_json::json;
 
-use crate::runner::{safe_drain, safe_drain_as};
+use crate::runner::{deny, safe_drain, safe_drain_as};
 
 async fn is_cordoned(world: &World, node: &lab::Node) -> Result<bool> {
     Ok(world.node_now(node).await?.spec.and_then(|spec| spec.unschedulable).unwrap_or_default())
@@ -86,7 +86,10 @@ async fn a_missing_node_is_fatal_before_any_change() -> Result<()> {
     for verb in ["cordon", "uncordon"] {
         let output = safe_drain(&world, &[verb, &node.name, "no-such-node"]).await?;
         assert_eq!(output.code, Some(1), "{output}");
-        assert_eq!(output.stderr, "Error from server (NotFound): nodes \"no-such-node\" not found\n");
+        assert_eq!(
+            output.stderr,
+            "Error from server (NotFound): nodes \"no-such-node\" not found\nhint: kubectl get nodes lists what is there\n"
+        );
     }
     assert_eq!(changes(&world).await?, Vec::<String>::new());
     Ok(())
@@ -105,25 +108,13 @@ async fn a_refused_cordon_is_a_failure() -> Result<()> {
     assert!(output.stderr.contains("cannot patch resource \"nodes\""), "{output}");
 
     // A policy that says no is a failure as well.
-    let name = format!("keep-{}", world.namespace);
-    world
-        .apply(json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
-                    "resources": ["nodes"], "resourceNames": [node.name]}]},
-                "matchConditions": [{"name": "cordon", "expression": "has(object.spec.unschedulable) && object.spec.unschedulable"}],
-                "validations": [{"expression": "false", "message": "this node stays"}],
-            },
-        }))
-        .await?;
-    let binding = json!({"policyName": name, "validationActions": ["Deny"]});
-    world
-        .apply(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name}, "spec": binding}))
-        .await?;
+    let cordons = json!({
+        "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
+            "resources": ["nodes"], "resourceNames": [node.name]}]},
+        "matchConditions": [
+            {"name": "cordon", "expression": "has(object.spec.unschedulable) && object.spec.unschedulable"}],
+    });
+    deny(&world, cordons, json!({}), "this node stays").await?;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
     let output = loop {
         let output = safe_drain(&world, &["cordon", &node.name]).await?;

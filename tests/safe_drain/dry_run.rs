@@ -6,7 +6,7 @@ use anyhow::Result;
 use lab::audit::Request;
 use serde_json::json;
 
-use crate::runner::{codes, document, plan, pod, safe_drain};
+use crate::runner::{codes, deny, document, plan, pod, safe_drain};
 
 /// Requests that would be writes, dry or not.
 fn writes(requests: &[Request]) -> Vec<&Request> {
@@ -112,29 +112,10 @@ async fn the_servers_refusal_stands_beside_our_verdict() -> Result<()> {
     let [node] = world.nodes(["n"]).await?;
     world.deployment("web").on(&node).create().await?;
     world.ready("deployment/web").await?;
-    let name = format!("no-eviction-{}", world.namespace);
-    world
-        .apply(json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {"resourceRules": [
-                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/eviction"]}]},
-                "validations": [{"expression": "false", "message": "the shop is open"}],
-            },
-        }))
-        .await?;
-    world
-        .apply(json!({
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
-            "spec": {
-                "policyName": name, "validationActions": ["Deny"],
-                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}},
-            },
-        }))
-        .await?;
+    let evictions = json!({"matchConstraints": {"resourceRules": [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods/eviction"]}]}});
+    let here = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}});
+    deny(&world, evictions, here, "the shop is open").await?;
 
     // The API server takes a policy up within a second or so.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);

@@ -75,7 +75,10 @@ async fn a_node_that_is_not_there() -> Result<()> {
     let world = lab::shared()?.world("absent").await?;
     let output = safe_drain(&world, &["plan", "no-such-node"]).await?;
     assert_eq!(output.code, Some(1));
-    assert_eq!(output.stderr, "Error from server (NotFound): nodes \"no-such-node\" not found\n");
+    assert_eq!(
+        output.stderr,
+        "Error from server (NotFound): nodes \"no-such-node\" not found\nhint: kubectl get nodes lists what is there\n"
+    );
     let output = safe_drain(&world, &["plan", "-l", "no=such", "-o", "json"]).await?;
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), "no node matches the selector no=such\n"));
     let plan: serde_json::Value = serde_json::from_str(&output.stdout)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use lab::{Output, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Runs `kubectl-safe_drain` with the rights of the world's tool.
 pub(crate) async fn safe_drain(world: &World, args: &[&str]) -> Result<Output> {
@@ -54,4 +54,22 @@ pub(crate) fn codes(pod: &Value) -> Vec<&str> {
 
 fn program() -> Result<PathBuf> {
     lab::plugin("safe-drain")
+}
+
+/// Lets the API server refuse what `policy` (the spec of a `ValidatingAdmissionPolicy` without its validations) matches.
+/// It takes a second or so until it does.
+pub(crate) async fn deny(world: &World, mut policy: Value, binding: Value, message: &str) -> Result<()> {
+    let name = format!("deny-{}", world.namespace);
+    policy["failurePolicy"] = "Fail".into();
+    policy["validations"] = json!([{"expression": "false", "message": message}]);
+    let group = "admissionregistration.k8s.io/v1";
+    let metadata = json!({"name": name});
+    world
+        .apply(json!({"apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": metadata, "spec": policy}))
+        .await?;
+    let mut spec = json!({"policyName": name, "validationActions": ["Deny"]});
+    spec["matchResources"] = binding;
+    let kind = "ValidatingAdmissionPolicyBinding";
+    world.apply(json!({"apiVersion": group, "kind": kind, "metadata": metadata, "spec": spec})).await?;
+    Ok(())
 }

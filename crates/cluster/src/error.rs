@@ -154,9 +154,10 @@ impl Error {
         }
     }
 
-    /// The server says that the object doesn't exist.
+    /// The server says that the object doesn't exist, or that it has no such path at all: then in plain text without a
+    /// reason, which kube's own `is_not_found` does not recognize.
     pub fn is_not_found(&self) -> bool {
-        self.status().is_some_and(Status::is_not_found)
+        self.status().is_some_and(|status| status.is_not_found() || status.code == 404)
     }
 
     /// The server says that we may not do this.

@@ -186,7 +186,7 @@ fn workload<K: Into<Workload>>(object: K) -> Object {
 fn degrade(error: Error) -> Result<Unreadable, Error> {
     match error {
         Error::Api(status) if status.is_forbidden() => Ok(Unreadable::Forbidden(status.message)),
-        Error::Api(status) if status.is_not_found() => Ok(Unreadable::Failed("the server does not have it".to_owned())),
+        error if error.is_not_found() => Ok(Unreadable::Failed("the server does not have it".to_owned())),
         other => Err(other),
     }
 }

@@ -155,8 +155,15 @@ impl From<Status> for CliError {
         if status.is_invalid() {
             return Self::cluster(invalid(&status));
         }
-        let Status { reason, message, code, .. } = status;
+        let Status { reason, message, code, details, .. } = status;
         match reason.as_str() {
+            "NotFound" => {
+                let error = Self::cluster(format!("Error from server (NotFound): {message}"));
+                match details.filter(|details| !details.kind.is_empty() && !details.name.is_empty()) {
+                    Some(details) => error.hint(format!("kubectl get {} lists what is there", details.kind)),
+                    None => error,
+                }
+            }
             "Unauthorized" => Self::new(format!("You must be logged in to the server ({message})")),
             "Forbidden" => Self::cluster(format!("Error from server (Forbidden): {message}")).exit(Exit::Forbidden),
             "" => Self::cluster(format!("Error from server: {message}")),

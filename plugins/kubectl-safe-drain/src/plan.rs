@@ -86,8 +86,11 @@ async fn look(
     let missing = missing?;
     let targets = targets(&snapshot, &request.nodes)?;
     observe::observe_scales(&connection, &mut snapshot, &targets, &request.options).await?;
-    let place =
-        Place { context: connection.context().map(str::to_owned), cluster: connection.cluster().map(str::to_owned) };
+    let place = Place {
+        context: connection.context().map(str::to_owned),
+        // In a pod there is no name for the cluster but its address.
+        cluster: Some(connection.cluster().unwrap_or(connection.server()).to_owned()),
+    };
     let mut document = write_down(&snapshot, &targets, &request.options, place)?;
     if !missing.is_empty() {
         document.forbid();

@@ -34,11 +34,7 @@ enum Command {
     Offline,
     /// Run one program and print what it took, from a process that has little memory itself
     #[command(name = measure::COMMAND, hide = true)]
-    Measure {
-        program: PathBuf,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<OsString>,
-    },
+    Measure { program: PathBuf, args: Vec<OsString> },
 }
 
 fn main() -> Result<()> {

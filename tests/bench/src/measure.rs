@@ -114,7 +114,7 @@ impl Program {
     fn run(&self) -> Result<Run> {
         let Self { path, args, kubeconfig, codes, home } = self;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(COMMAND).arg(path).args(args).stdin(Stdio::null());
+        command.args([COMMAND, "--"]).arg(path).args(args).stdin(Stdio::null());
         command.env_clear().env("HOME", home.path()).env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8");
         command.envs(kubeconfig.iter().map(|path| ("KUBECONFIG", path)));
         let output = command.current_dir(home.path()).output()?;

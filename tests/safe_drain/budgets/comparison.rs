@@ -1,4 +1,4 @@
-//! What we say of a population and what the server says: every budget's numbers, and the answer to every pod's eviction.
+//! What we say of a population and what the server says: every budget's numbers, the answer to every pod's eviction.
 
 use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
@@ -45,7 +45,7 @@ pub(super) async fn compare(populations: &[Population]) -> Result<()> {
     let mut different: Vec<&Population> = populations.iter().collect();
     while !different.is_empty() {
         try_join_all(different.iter().map(|population| resync(&population.world, ""))).await?;
-        let snapshot = observe(connection, populations).await?;
+        let snapshot = Box::pin(observe(connection, populations)).await?;
         let mut report = String::new();
         let mut left = Vec::new();
         for population in different {
@@ -72,8 +72,8 @@ pub(super) fn connect(world: &World) -> Result<Connection> {
 /// Waits until the controller has computed the budgets with these labels anew.
 ///
 /// It does so after every change of a budget and writes the status if it differs. So the condition is taken out of the
-/// status: when it is back, so are numbers from after this call. Left to itself the controller would not do: an event of
-/// a pod makes it look at the first of the pod's budgets only.
+/// status: when it is back, so are numbers from after this call. Left to itself the controller would not do so: at an
+/// event of a pod it looks at the first of the pod's budgets only.
 pub(super) async fn resync(world: &World, labels: &str) -> Result<()> {
     let budgets = world.api::<PodDisruptionBudget>();
     let names = budgets.list_metadata(&ListParams::default().labels(labels)).await?;
@@ -98,7 +98,8 @@ pub(super) async fn resync(world: &World, labels: &str) -> Result<()> {
 
 async fn observe(connection: &Connection, populations: &[Population]) -> Result<Snapshot> {
     let nodes: Vec<NodeName> = populations.iter().map(|population| NodeName(population.node.name.clone())).collect();
-    let mut snapshot = observe::observe(connection, &WantedNodes::Named(nodes.clone()), Chunks::default()).await?;
+    let wanted = WantedNodes::Named(nodes.clone());
+    let mut snapshot = Box::pin(observe::observe(connection, &wanted, Chunks::default())).await?;
     observe::observe_scales(connection, &mut snapshot, &nodes, &options()).await?;
     Ok(snapshot)
 }
@@ -122,7 +123,9 @@ async fn differences(snapshot: &Snapshot, population: &Population) -> Result<Str
         if written != ours || &written.text != expected {
             writeln!(lines, "{title}: {} {} {:?}", budget.name, described.spec, described.selector)?;
             writeln!(lines, "  the controller: {written:?}\n  computed:       {ours:?}\n  expected:       {expected}")?;
-            lines.push_str(&covered(snapshot, budget));
+            for pod in covered(snapshot, budget) {
+                writeln!(lines, "    {}", shown(snapshot, pod))?;
+            }
         }
     }
     let pods: Vec<_> = snapshot.pods.iter().filter(|pod| &pod.name.namespace == namespace).collect();
@@ -162,9 +165,7 @@ impl Numbers {
     }
 
     fn computed(budget: &DisruptionBudget, snapshot: &Snapshot) -> Self {
-        let covers = |pod: &&Pod| budget.covers(&pod.name.namespace, &pod.labels);
-        let covered: Vec<&Pod> = snapshot.pods.iter().filter(covers).collect();
-        match arithmetic::sync(budget, &covered, &snapshot.workloads, snapshot.taken_at) {
+        match arithmetic::sync(budget, &covered(snapshot, budget), &snapshot.workloads, snapshot.taken_at) {
             Ok(Sync { counts, .. }) => {
                 let allowed = counts.allowed();
                 let reason = if allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
@@ -228,12 +229,11 @@ fn refusal(account: &Account<'_>) -> String {
     }
 }
 
-/// The pods that a budget covers, for reports.
-fn covered(snapshot: &Snapshot, budget: &DisruptionBudget) -> String {
-    let covers = |pod: &&Pod| budget.covers(&pod.name.namespace, &pod.labels);
-    snapshot.pods.iter().filter(covers).map(|pod| format!("    {}\n", shown(snapshot, pod))).collect()
+fn covered<'a>(snapshot: &'a Snapshot, budget: &DisruptionBudget) -> Vec<&'a Pod> {
+    snapshot.pods.iter().filter(|pod| budget.covers(&pod.name.namespace, &pod.labels)).collect()
 }
 
+/// A pod in reports.
 fn shown(snapshot: &Snapshot, pod: &Pod) -> String {
     let owner = match snapshot.workloads.root(pod) {
         Owner::Workload(workload) => format!("{} with {} replicas", workload.kind.as_str(), workload.replicas),

@@ -1,6 +1,9 @@
 //! What budgets are about, described and then created for real: owners, their pods in every state, and budgets.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use anyhow::{Context, Result};
 use cluster::{
@@ -16,7 +19,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     runtime::watcher,
 };
 use lab::{Lab, Node, World, wait, world::Workload};
@@ -83,7 +86,7 @@ pub(super) enum Kind {
     Deployment,
     /// A Deployment of which one pod fits on a node.
     Crowded,
-    /// A Deployment in the middle of a rollout, with [`SURGE`] pods of the new version.
+    /// A Deployment in the middle of a rollout.
     Rollout {
         surge_is_ready: bool,
     },
@@ -140,11 +143,8 @@ pub(super) enum State {
     Terminating,
 }
 
-/// How many pods a rollout has too many.
+/// How many pods a rollout has too many at most.
 const SURGE: usize = 2;
-
-/// A UID that no object has.
-const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
 pub(super) fn case(title: &str) -> Case {
     Case { title: title.to_owned(), owners: Vec::new(), budgets: Vec::new(), granted: 0, is_alone: false }
@@ -272,7 +272,7 @@ impl Owner {
             Kind::Rollout { surge_is_ready } => {
                 let mut census = self.census(|_, state| state);
                 let surge = if surge_is_ready { State::Ready } else { State::Unready };
-                *census.entry(surge).or_default() += SURGE;
+                *census.entry(surge).or_default() += self.surge();
                 census
             }
             Kind::Pods(Reference::Absent(..) | Reference::Impostor) => self.census(|_, _| State::Terminating),
@@ -294,7 +294,7 @@ impl Owner {
         if let Kind::Pods(reference) = self.kind {
             let references = reference.create(world, node, &name).await?;
             try_join_all((0..self.replicas).map(|number| {
-                let pod = self.pod(world, node, reference, references.clone(), &format!("{name}-{number}"), number);
+                let pod = self.pod(world, node, reference, &references, &format!("{name}-{number}"), number);
                 self.labelled(pod, slug).label("app", &name).create()
             }))
             .await?;
@@ -327,7 +327,7 @@ impl Owner {
         world: &'w World,
         node: &Node,
         reference: Reference,
-        references: Value,
+        references: &Value,
         name: &str,
         number: usize,
     ) -> Workload<'w> {
@@ -364,12 +364,10 @@ impl Owner {
                 let container = json!({"name": "main", "image": "registry.test/app:1", "ports": ports});
                 world.deployment(name).patch(json!({"spec": {"template": {"spec": {"containers": [container]}}}}))
             }
-            Kind::Rollout { .. } => world.deployment(name).max_surge(SURGE).max_unavailable(0),
+            Kind::Rollout { .. } => world.deployment(name).max_surge(self.surge()).max_unavailable(0),
             Kind::ReplicaSet => world.replica_set(name),
             Kind::ReplicationController => world.replication_controller(name),
-            Kind::StatefulSet => {
-                world.stateful_set(name).patch(json!({"spec": {"podManagementPolicy": "Parallel"}}))
-            }
+            Kind::StatefulSet => world.stateful_set(name).patch(json!({"spec": {"podManagementPolicy": "Parallel"}})),
             Kind::Job if self.state(0) == State::Succeeded => world.job(name).sim("run-duration", "200ms"),
             Kind::Job => world.job(name),
             Kind::DaemonSet => world.daemon_set(name),
@@ -391,7 +389,7 @@ impl Owner {
         let patch = Patch::Merge(json!({"spec": {"template": {"metadata": {"labels": labels}}}}));
         deployments.patch(name, &PatchParams::default(), &patch).await?;
         let mut census = self.census(|_, _| State::Ready);
-        census.insert(State::Unready, SURGE);
+        census.insert(State::Unready, self.surge());
         let pods = await_states(world, &format!("app={name}"), &census).await?;
         if !surge_is_ready {
             return Ok(());
@@ -425,6 +423,11 @@ impl Owner {
         census
     }
 
+    /// How many pods a rollout has too many. A whole new version that is Ready would end it.
+    fn surge(&self) -> usize {
+        SURGE.min(self.replicas.saturating_sub(1))
+    }
+
     fn state(&self, number: usize) -> State {
         self.states.get(number).copied().unwrap_or(State::Ready)
     }
@@ -433,32 +436,37 @@ impl Owner {
 impl Reference {
     /// Creates the owner and returns the pods' `ownerReferences`.
     async fn create(self, world: &World, node: &Node, name: &str) -> Result<Value> {
-        let named = |version: &str, kind: &str, uid: &str, controller: bool| {
-            json!([{"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": controller}])
-        };
+        // No object has it. Each owner has a UID of its own, even one that does not exist.
+        let nobody = &format!("00000000-0000-4000-8000-{:012x}", hash(&(&world.namespace, name)) >> 16);
+        let controlled_by = |version: &str, kind: &str, uid: &str| reference(version, kind, name, uid);
         let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-        let uid = async |created: Result<kube::api::DynamicObject>| created?.uid().context("no uid");
-        Ok(match self {
-            Self::None => json!([]),
-            Self::Node => named("v1", "Node", &node.uid, true),
-            Self::NotController => named("v1", "ConfigMap", &uid(world.apply(config_map).await).await?, false),
-            Self::ConfigMap => named("v1", "ConfigMap", &uid(world.apply(config_map).await).await?, true),
-            Self::Widget(scale) => {
-                named("lab.test/v1", "Widget", &uid(world.widget(name, scale).await).await?, true)
+        let uid = async |created: Result<DynamicObject>| created?.uid().context("no uid");
+        let reference = match self {
+            Self::None => return Ok(json!([])),
+            Self::Node => controlled_by("v1", "Node", &node.uid),
+            Self::ConfigMap => controlled_by("v1", "ConfigMap", &uid(world.apply(config_map).await).await?),
+            Self::NotController => {
+                let mut reference = controlled_by("v1", "ConfigMap", &uid(world.apply(config_map).await).await?);
+                reference["controller"] = false.into();
+                reference
             }
-            Self::Gadget => named("lab.test/v1", "Gadget", &uid(world.gadget(name).await).await?, true),
+            Self::Widget(scale) => controlled_by("lab.test/v1", "Widget", &uid(world.widget(name, scale).await).await?),
+            Self::Gadget => controlled_by("lab.test/v1", "Gadget", &uid(world.gadget(name).await).await?),
             Self::Deployment(replicas) => {
-                let deployment = world.deployment(&format!("{name}-own")).replicas(replicas).create().await;
-                let mut references = named("apps/v1", "Deployment", &uid(deployment).await?, true);
-                references[0]["name"] = format!("{name}-own").into();
-                references
+                // Its own pods have other labels.
+                let of_others = format!("{name}-others");
+                let deployment = world.deployment(&of_others).replicas(replicas).create().await;
+                let mut reference = controlled_by("apps/v1", "Deployment", &uid(deployment).await?);
+                reference["name"] = of_others.into();
+                reference
             }
             Self::Impostor => {
                 world.replica_set(name).replicas(0).create().await?;
-                named("apps/v1", "ReplicaSet", NOBODY, true)
+                controlled_by("apps/v1", "ReplicaSet", nobody)
             }
-            Self::Absent(version, kind) | Self::Unserved(version, kind) => named(version, kind, NOBODY, true),
-        })
+            Self::Absent(version, kind) | Self::Unserved(version, kind) => controlled_by(version, kind, nobody),
+        };
+        Ok(json!([reference]))
     }
 }
 
@@ -483,6 +491,16 @@ impl State {
 
 type Census = BTreeMap<State, usize>;
 
+fn reference(version: &str, kind: &str, name: &str, uid: &str) -> Value {
+    json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true})
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn owner_name(slug: &str, number: usize) -> String {
     format!("{slug}-{number}")
 }
@@ -496,7 +514,9 @@ async fn await_states(world: &World, labels: &str, census: &Census) -> Result<Ve
     let which = watcher::Config::default().labels(labels);
     let counted = |pods: &[Pod]| {
         let mut counts = Census::new();
-        pods.iter().for_each(|pod| *counts.entry(state_of(pod)).or_default() += 1);
+        for pod in pods {
+            *counts.entry(state_of(pod)).or_default() += 1;
+        }
         counts == *census
     };
     wait::until_all(world.api(), which, &format!("{census:?} of {labels}"), wait::LIMIT, counted).await
@@ -504,9 +524,8 @@ async fn await_states(world: &World, labels: &str, census: &Census) -> Result<Ve
 
 fn state_of(pod: &Pod) -> State {
     let status = pod.status.as_ref();
-    let is_ready = |condition: &k8s_openapi::api::core::v1::PodCondition| {
-        condition.type_ == "Ready" && condition.status == "True"
-    };
+    let is_ready =
+        |condition: &k8s_openapi::api::core::v1::PodCondition| condition.type_ == "Ready" && condition.status == "True";
     match status.and_then(|status| status.phase.as_deref()) {
         _ if pod.metadata.deletion_timestamp.is_some() => State::Terminating,
         Some("Running") => {
@@ -556,7 +575,7 @@ async fn hold(world: &World, name: &str) -> Result<()> {
 /// Has the server grant an eviction that then fails, since it is meant for another pod of that name.
 async fn grant_in_vain(connection: &Connection, pod: &Pod) -> Result<()> {
     let name = ObjectName::new(pod.namespace().unwrap_or_default(), pod.name_any());
-    let nobody = Uid(NOBODY.to_owned());
+    let nobody = Uid("00000000-0000-4000-8000-000000000000".to_owned());
     match act::remove(connection, &name, &nobody, Removal::Evict, None, Effect::Real).await {
         Err(error) if error.is_conflict() => Ok(()),
         other => anyhow::bail!("an eviction of somebody else: {other:?}"),

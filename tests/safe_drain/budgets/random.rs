@@ -7,7 +7,7 @@ use super::population::{Case, Kind, Owner, Reference, Selector, State, case, own
 /// The budgets of one namespace.
 const BUDGETS: usize = 5;
 
-/// A sequence of random numbers that a seed repeats (SplitMix64).
+/// A sequence of random numbers that a seed repeats (`SplitMix64`).
 pub(super) struct Dice(u64);
 
 /// Cases with so many budgets, each with a namespace of its own.
@@ -28,7 +28,7 @@ impl Dice {
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         bits ^= bits >> 31;
-        usize::try_from(bits % bound as u64).unwrap()
+        usize::try_from(bits % bound as u64).unwrap_or_default()
     }
 
     fn pick<T: Clone>(&mut self, items: &[T]) -> T {
@@ -72,8 +72,8 @@ fn counted(dice: &mut Dice) -> Owner {
         Kind::Pods(Reference::Deployment(2)),
     ]);
     let replicas = match kind {
-        // A rollout of nothing has no surge.
-        Kind::Rollout { .. } => 1 + dice.below(5),
+        // A rollout of one has no surge.
+        Kind::Rollout { .. } => 2 + dice.below(4),
         _ => dice.below(7),
     };
     let owner = owner(kind, replicas);
@@ -85,7 +85,6 @@ fn counted(dice: &mut Dice) -> Owner {
             &[State::Ready, State::Unready, State::Failed, State::FailedButReady, State::Unknown, State::Terminating]
         }
         Kind::StatefulSet => &[State::Ready, State::Unready, State::Terminating],
-        Kind::Held => &[State::Ready],
         Kind::Pods(reference) => {
             let all = [
                 State::Unready,

@@ -53,7 +53,11 @@ fn selectors() -> Vec<Case> {
             .selecting(Selector::Missing, min(1), Some("expects 0, needs 1, has 0, allows 0"))
             .selecting(written(json!({})), max(1), Some("expects 2, needs 1, has 3, allows 2"))
             .selecting(written(json!({})), min(1), Some("expects 3, needs 1, has 3, allows 2"))
-            .selecting(written(json!({"matchLabels": {"app": "x"}})), min(1), Some("expects 0, needs 1, has 0, allows 0"))
+            .selecting(
+                written(json!({"matchLabels": {"app": "x"}})),
+                min(1),
+                Some("expects 0, needs 1, has 0, allows 0"),
+            )
             .alone(),
         case("an empty selector alone")
             .of(owner(Kind::Deployment, 2))
@@ -97,14 +101,14 @@ fn owners() -> Vec<Case> {
         case("Ready surge pods").of(rollout(true)).budget(max(1), "expects 3, needs 2, has 5, allows 3"),
         case("Ready surge pods, by number").of(rollout(true)).budget(min(3), "expects 5, needs 3, has 5, allows 2"),
         case("a Job, by number").of(owner(Kind::Job, 2)).budget(min(1), "expects 2, needs 1, has 2, allows 1"),
-        case("a DaemonSet, by number").of(owner(Kind::DaemonSet, 1)).budget(min(1), "expects 1, needs 1, has 1, allows 0"),
+        case("a DaemonSet, by number")
+            .of(owner(Kind::DaemonSet, 1))
+            .budget(min(1), "expects 1, needs 1, has 1, allows 0"),
         case("mirrors of static pods, by number")
             .of(pods(Reference::Node, 2))
             .budget(min(1), "expects 2, needs 1, has 2, allows 1"),
         case("bare pods").of(pods(Reference::None, 2)).budget(max(1), "expects 0, needs 0, has 2, allows 0"),
-        case("bare pods, by number")
-            .of(pods(Reference::None, 2))
-            .budget(min(1), "expects 2, needs 1, has 2, allows 1"),
+        case("bare pods, by number").of(pods(Reference::None, 2)).budget(min(1), "expects 2, needs 1, has 2, allows 1"),
         case("bare pods beside owned ones")
             .of(pods(Reference::None, 1))
             .of(owner(Kind::Deployment, 2))
@@ -132,10 +136,14 @@ fn errors() -> Vec<Case> {
     let without_scale = |resource: &str| format!("{resource} does not implement the scale subresource");
     vec![
         one("a Job", Kind::Job, max(1), &without_scale("jobs.batch")),
-        case("a finished Job").of(owner(Kind::Job, 1).all(State::Succeeded)).budget(max(1), &without_scale("jobs.batch")),
+        case("a finished Job")
+            .of(owner(Kind::Job, 1).all(State::Succeeded))
+            .budget(max(1), &without_scale("jobs.batch")),
         case("a DaemonSet").of(owner(Kind::DaemonSet, 1)).budget(min("50%"), &without_scale("daemonsets.apps")),
         case("a mirror of a static pod").of(of(Reference::Node)).budget(max(1), &without_scale("nodes")),
-        case("a custom owner without a scale").of(of(Reference::Gadget)).budget(max(1), &without_scale("gadgets.lab.test")),
+        case("a custom owner without a scale")
+            .of(of(Reference::Gadget))
+            .budget(max(1), &without_scale("gadgets.lab.test")),
         case("an owner of the core group").of(of(Reference::ConfigMap)).budget(max(1), &without_scale("configmaps")),
         case("one owner without a scale among others")
             .of(owner(Kind::Deployment, 2))
@@ -143,7 +151,11 @@ fn errors() -> Vec<Case> {
             .budget(max(1), &without_scale("gadgets.lab.test")),
         absent("an absent ReplicaSet", Reference::Absent("apps/v1", "ReplicaSet"), FOUND_NO_CONTROLLERS),
         absent("an absent StatefulSet", Reference::Absent("apps/v1", "StatefulSet"), FOUND_NO_CONTROLLERS),
-        absent("an absent ReplicationController", Reference::Absent("v1", "ReplicationController"), FOUND_NO_CONTROLLERS),
+        absent(
+            "an absent ReplicationController",
+            Reference::Absent("v1", "ReplicationController"),
+            FOUND_NO_CONTROLLERS,
+        ),
         absent("an absent Deployment", Reference::Absent("apps/v1", "Deployment"), FOUND_NO_CONTROLLERS),
         absent("an absent custom owner", Reference::Absent("lab.test/v1", "Widget"), FOUND_NO_CONTROLLERS),
         absent("another ReplicaSet of that name", Reference::Impostor, FOUND_NO_CONTROLLERS),
@@ -183,8 +195,13 @@ fn pods() -> Vec<Case> {
             three_and_one,
         )
         .to_vec(),
-        both("a failed pod and its replacement", &[State::Failed], "expects 3, needs 2, has 3, allows 1", three_and_one)
-            .to_vec(),
+        both(
+            "a failed pod and its replacement",
+            &[State::Failed],
+            "expects 3, needs 2, has 3, allows 1",
+            three_and_one,
+        )
+        .to_vec(),
         both(
             "a failed pod whose condition is still Ready",
             &[State::FailedButReady],

@@ -50,6 +50,14 @@ pub enum SyncError {
         /// The pod's name.
         pod: String,
     },
+    /// A pod's owner, which nothing else finds, is of a kind or version that the server does not have.
+    #[error("no matches for kind {kind:?} in version {version:?}")]
+    NoKind {
+        /// The kind.
+        kind: String,
+        /// The version with its group, such as `extensions/v1beta1`.
+        version: String,
+    },
     /// The selector is not valid.
     #[error("{0}")]
     Selector(String),
@@ -161,6 +169,10 @@ fn scale_of_owner<'a>(
     let no_scale = |resource: &str| Err(SyncError::NoScale { resource: resource.to_owned() });
     match workloads.root(pod) {
         Owner::Workload(workload) if workload.kind.has_scale() => Ok((&workload.uid, workload.replicas)),
+        Owner::Workload(_) | Owner::Gone(_) if is_outdated(reference) => {
+            let version = format!("{}/{}", reference.group, reference.version);
+            Err(SyncError::NoKind { kind: reference.kind.clone(), version })
+        }
         Owner::Workload(workload) => no_scale(workload.kind.resource()),
         Owner::Node => no_scale("nodes"),
         Owner::Gone(_) | Owner::Unknown(_) if is_without_scale(reference) => {
@@ -179,6 +191,12 @@ fn scale_of_owner<'a>(
             resource: WorkloadKind::named_by(unread).map_or(unread.kind.clone(), |kind| kind.resource().to_owned()),
         }),
     }
+}
+
+/// A version of a built-in kind that no server has any more. Owners are found whatever version a pod names, but asking
+/// for a scale goes by the version.
+fn is_outdated(reference: &OwnerRef) -> bool {
+    reference.group == "extensions" || ["apps", "batch"].contains(&&*reference.group) && reference.version != "v1"
 }
 
 fn is_without_scale(reference: &OwnerRef) -> bool {
@@ -446,6 +464,14 @@ mod tests {
         check_owner(world(), pod("g").of(&replica_set("gone")), gone);
         check_owner(world(), pod("g").of(&stateful_set("gone")), gone);
         check_owner(world(), pod("g").of(&replication_controller("gone")), gone);
+        // Finders look at the group, asking for a scale goes by the version.
+        let outdated =
+            |kind: &str, version: &str| format!("error: no matches for kind {kind:?} in version {version:?}");
+        for (version, kind) in
+            [("apps/v1beta1", "StatefulSet"), ("extensions/v1beta1", "ReplicaSet"), ("batch/v1beta1", "Job")]
+        {
+            check_owner(world(), pod("o").of_kind(version, kind, "gone"), &outdated(kind, version));
+        }
         // A pod that is going keeps the sync failing until it is gone (kubernetes#130723).
         let going = world().with(pod("g").labelled("app", "web").of(&replica_set("gone")).terminating_since(1));
         check(&going, &budget("web").max_unavailable("1"), gone);
@@ -506,6 +532,9 @@ mod tests {
         check(&with_bare, &budget("web").min_available("3"), "expects 3, needs 3, has 3: never");
         let and_unready = with_bare.pod("web-1", |pod| pod.unready(""));
         check(&and_unready, &budget("web").max_unavailable("0"), "expects 2, needs 2, has 2: not now");
+        // One that isn't Ready is not counted on.
+        let with_unready = world().runs(&deployment("web"), ["n1"; 2]).with(labelled("bare").unready(""));
+        check(&with_unready, &budget("web").max_unavailable("0"), "expects 2, needs 2, has 2: never");
         // Only bare ones: nothing is expected.
         let only_bare = world().with_all(["a", "b"].map(labelled));
         check(&only_bare, &budget("web").max_unavailable("1"), "expects 0, needs 0, has 2: never");

@@ -842,10 +842,16 @@ mod tests {
             let pods: Vec<&Pod> = world.pods.iter().collect();
             let mut ledger = Ledger::open(&world, &pods, &Options::default());
             let before = running(&ledger);
-            pods.iter().for_each(|pod| ledger.take(pod));
-            pods.iter().for_each(|pod| ledger.refill(pod));
+            for pod in &pods {
+                ledger.take(pod);
+            }
+            for pod in &pods {
+                ledger.refill(pod);
+            }
             prop_assert_eq!(running(&ledger), before.clone());
-            pods.iter().for_each(|pod| ledger.take(pod));
+            for pod in &pods {
+                ledger.take(pod);
+            }
             ledger.reset();
             prop_assert_eq!(running(&ledger), before);
         }

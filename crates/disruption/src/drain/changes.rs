@@ -8,10 +8,10 @@ use std::{
 use crate::{
     diff,
     drain::{
-        filter::Fate,
-        plan::{NodePlan, Plan},
+        filter::{Comeback, Fate},
+        plan::{NodePlan, Plan, PodPlan},
     },
-    model::{NodeName, Pod},
+    model::{NodeName, Pod, WorkloadKind},
     workload::{Owner, Workloads},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn diff(plan: &Plan<'_>) -> String {
         .pods
         .iter()
         .filter(|planned| planned.wave().is_some() || planned.judgement.fate == Fate::Wait)
-        .map(|planned| (std::ptr::from_ref(planned.pod), planned.judgement.comeback.is_expected()))
+        .map(|planned| (std::ptr::from_ref(planned.pod), is_still_to_come(planned)))
         .collect();
     let comeback = |pod: &Pod| comes_back.get(&std::ptr::from_ref(pod)).copied();
     let mut text = String::new();
@@ -47,6 +47,15 @@ pub(super) fn diff(plan: &Plan<'_>) -> String {
     }
     text.push_str(&diff::unified("poddisruptionbudgets", &before, &after));
     text
+}
+
+/// Whether a replacement is still to come. Of a pod that terminates already it stands among the others, unless it must
+/// have the same name.
+fn is_still_to_come(planned: &PodPlan<'_>) -> bool {
+    match planned.judgement.comeback {
+        Comeback::By(workload) if workload.kind == WorkloadKind::StatefulSet => true,
+        comeback => comeback.is_expected() && !planned.pod.is_terminating(),
+    }
 }
 
 /// The node with how many pods of each owner stand on it.

@@ -686,3 +686,101 @@ impl ImpliedBudget {
 fn with_milliseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{time:.3}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+    use crate::{
+        fixture::{budget, daemon_set, deployment, job, node, pod, stateful_set, world},
+        model::NodeName,
+    };
+
+    #[test]
+    fn a_rich_plan() {
+        let world = world()
+            .with(node("n1"))
+            .with(node("n2").cordoned())
+            .runs(&deployment("web"), ["n1", "n1", "n2"])
+            .runs(&stateful_set("db"), ["n2"])
+            .runs(&daemon_set("log"), ["n1", "n2"])
+            .with(job("sum"))
+            .with(pod("sum-x").of(&job("sum")).empty_dir("scratch"))
+            .with(pod("cache").of_kind("example.com/v1", "Flock", "cache"))
+            .with(budget("web").max_unavailable("1"))
+            .with(budget("db").min_available("1"));
+        let options = Options { ignore_daemonsets: true, delete_emptydir_data: true, ..Options::default() };
+        let targets = ["n1", "n2"].map(|name| NodeName(name.into()));
+        let plan = plan::plan(&world, &targets, &options).unwrap();
+        let place = Place { context: Some("kind".into()), cluster: Some("kind-cluster".into()) };
+        insta::assert_json_snapshot!(DrainPlan::new(&plan, place));
+    }
+
+    /// The schema of what is written: what may be absent is not required.
+    fn schema() -> schemars::Schema {
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        settings.into_generator().into_root_schema_for::<DrainPlan>()
+    }
+
+    /// The schema in the repository is the one of this code. `UPDATE_SCHEMAS=1` writes it.
+    #[test]
+    fn the_schema_is_written_down() {
+        let mut schema = schema();
+        schema.insert("title".to_owned(), "DrainPlan disruption/v1alpha1".into());
+        schema.insert("$id".to_owned(), "urn:disruption:v1alpha1:DrainPlan".into());
+        let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/DrainPlan.json");
+        if env::var_os("UPDATE_SCHEMAS").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &expected).unwrap();
+        }
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == expected, "docs/schemas/DrainPlan.json is out of date: run with UPDATE_SCHEMAS=1");
+    }
+
+    /// The words that the design promises to programs.
+    #[test]
+    fn the_contract() {
+        let schema = serde_json::to_value(schema()).unwrap();
+        let words = |of: &str, field: &str| -> String {
+            let definition = if of.is_empty() { &schema } else { &schema["$defs"][of] };
+            let mut words: Vec<&str> = match field {
+                "properties" => definition["properties"].as_object().unwrap().keys().map(String::as_str).collect(),
+                _ => definition["oneOf"].as_array().unwrap().iter().filter_map(|word| word["const"].as_str()).collect(),
+            };
+            words.sort_unstable();
+            words.join(" ")
+        };
+        let keys = |of: &str, expected: &str| assert_eq!(words(of, "properties"), expected, "keys of {of}");
+        let values = |of: &str, expected: &str| assert_eq!(words(of, "oneOf"), expected, "values of {of}");
+        keys(
+            "",
+            "apiVersion budgets cluster context diff estimatedSeconds exitCode impliedBudgets kind message nodes options pods serverDryRun surges takenAt unknowns verdict waves",
+        );
+        keys("PlannedNode", "name ready uid unschedulable willCordon");
+        keys("PlannedPod", "action budget name namespace node owner reasons replacement uid wave");
+        keys("PodOwner", "kind name");
+        keys("PodReason", "code message remedy severity");
+        keys("PodBudget", "message names verdict");
+        keys("Replacement", "by reasons verdict");
+        keys("PlannedWave", "index pods waitsFor");
+        keys(
+            "PlannedBudget",
+            "currentHealthy desiredHealthy disruptionsAllowed expectedPods message name namespace verdict",
+        );
+        keys("Surge", "from kind name namespace reason to");
+        let required = schema["required"].as_array().unwrap();
+        assert!(required.contains(&"context".into()), "null, but never absent");
+        assert!(!required.contains(&"serverDryRun".into()), "absent unless it was asked");
+        values("PlanVerdict", "Blocked Clear NoRoom Refused");
+        values("PodAction", "Evict Refuse Skip Wait");
+        values("ReasonSeverity", "Error Info Warning");
+        values(
+            "PodBudgetVerdict",
+            "Allowed AlwaysBlocked BlockedNow Free Later MultipleBudgets None StillProcessing SyncFailed Unknown",
+        );
+        values("ReplacementVerdict", "Fits FitsIfPacked NoRoom None Unknown");
+        values("BudgetVerdict", "AlwaysBlocked BlockedNow Open StillProcessing SyncFailed Unknown");
+    }
+}

@@ -330,7 +330,7 @@ impl Reason<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{iter, time::Duration};
 
     use super::*;
     use crate::{
@@ -371,11 +371,10 @@ mod tests {
     fn check(world: Snapshot, args: &str, exit: u8, expected: &str) {
         let plan = drain(&world.with(node("n1")), args);
         let [pod] = plan.pods.as_slice() else { panic!("{} pods", plan.pods.len()) };
-        let mut told = format!("{:?}", pod.action);
-        for reason in pod.reasons.iter().filter(|reason| reason.severity != ReasonSeverity::Info) {
-            told.push_str(&format!("; {}", reason.message));
-        }
-        assert_eq!((plan.exit_code, told.as_str()), (exit, expected), "with {args:?}");
+        let reasons = pod.reasons.iter().filter(|reason| reason.severity != ReasonSeverity::Info);
+        let told: Vec<String> =
+            iter::once(format!("{:?}", pod.action)).chain(reasons.map(|reason| reason.message.clone())).collect();
+        assert_eq!((plan.exit_code, told.join("; ").as_str()), (exit, expected), "with {args:?}");
     }
 
     const NEEDS_FORCE: &str = "Pods that declare no controller (use --force to override)";
@@ -383,7 +382,7 @@ mod tests {
     const NEEDS_DELETE: &str = "Pods with local storage (use --delete-emptydir-data to override)";
     const DELETED: &str = "deleting Pods with local storage";
 
-    /// TestDrain of kubectl's `pkg/cmd/drain`, in its order: fatal is exit 3, deleted is Evict.
+    /// `TestDrain` of kubectl's `pkg/cmd/drain`, in its order: fatal is exit 3, deleted is Evict.
     #[test]
     fn kubectls_table() {
         let with = |owner: &Workload, pod: Pod| world().with(owner.clone()).with(pod.of(owner));

@@ -167,19 +167,18 @@ pub fn plan<'a>(snapshot: &'a Snapshot, targets: &'a [NodeName], options: &'a Op
         waves::schedule(leavers, &mut ledger, options.grace_period_seconds, &snapshot.pods)
     };
     // Pods that need a flag take no turn, but what the budgets would say if they had it is known already.
-    let turns_with_flags = play(&leavers).turns;
+    let flagged_turns = play(&leavers).turns;
     let schedule = play(&evictable);
 
     let mut turns = schedule.turns.into_iter();
-    let mut turns_with_flags = turns_with_flags.into_iter();
+    let mut flagged_turns = flagged_turns.into_iter();
     let pods: Vec<PodPlan<'_>> = judged
         .into_iter()
         .map(|(node, pod, judgement)| {
-            let leaves = judgement.leaves();
-            let turn_with_flags = if leaves { turns_with_flags.next() } else { None };
-            let turn = if leaves && judgement.fate == Fate::Evict { turns.next() } else { None };
-            let budget =
-                turn.or(turn_with_flags).map_or(BudgetVerdict::None, |turn| budget_verdict(pod, turn, &ledger));
+            let goes = judgement.leaves();
+            let flagged = if goes { flagged_turns.next() } else { None };
+            let turn = if goes && judgement.fate == Fate::Evict { turns.next() } else { None };
+            let budget = turn.or(flagged).map_or(BudgetVerdict::None, |turn| budget_verdict(pod, turn, &ledger));
             PodPlan { pod, node: node.name, action: action(judgement.fate, turn), judgement, budget }
         })
         .collect();
@@ -312,5 +311,381 @@ impl Verdict {
             Self::Refused => Exit::Refused,
             Self::Blocked => Exit::Blocked,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        budget::arithmetic,
+        drain::{
+            document::{DrainPlan, Place},
+            filter::Comeback,
+        },
+        fixture::{any_world, budget, deployment, job, node, pod, replica_set, stateful_set, world},
+        model::{Deletion, DisruptionBudget, Phase, Uid, UnhealthyPods},
+        snapshot::Unreadable,
+    };
+
+    fn names(nodes: &str) -> Vec<NodeName> {
+        nodes.split_whitespace().map(|name| NodeName(name.to_owned())).collect()
+    }
+
+    fn forced() -> Options {
+        Options { force: true, delete_emptydir_data: true, ..Options::default() }
+    }
+
+    /// Checks the exit code and, pod by pod, action, wave and what the budgets say.
+    #[track_caller]
+    fn check(world: &Snapshot, nodes: &str, options: &Options, exit: u8, expected: &[&str]) {
+        let targets = names(nodes);
+        let plan = plan(world, &targets, options).unwrap();
+        let told: Vec<String> = plan
+            .pods
+            .iter()
+            .map(|planned| format!("{} {:?} {:?}", planned.pod.name.name, planned.action, planned.budget))
+            .collect();
+        assert_eq!(
+            (told.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), plan.verdict().exit().code()),
+            (expected, exit)
+        );
+    }
+
+    #[track_caller]
+    fn check_waves(world: &Snapshot, nodes: &str, options: &Options, expected: &[&str]) {
+        let targets = names(nodes);
+        let plan = plan(world, &targets, options).unwrap();
+        let list = |pods: &[&Pod]| pods.iter().map(|pod| pod.name.name.as_str()).collect::<Vec<_>>().join(" ");
+        let waves: Vec<String> =
+            plan.waves.iter().map(|wave| format!("{} after {}", list(&wave.pods), list(&wave.waits_for))).collect();
+        assert_eq!(waves, expected);
+    }
+
+    fn shop() -> Snapshot {
+        world().nodes(["n1", "n2", "n3"])
+    }
+
+    #[test]
+    fn a_budget_of_one_lets_them_go_one_by_one() {
+        let world = shop().runs(&deployment("web"), ["n1", "n1", "n1", "n2"]).with(budget("web").max_unavailable("1"));
+        let options = Options::default();
+        check(&world, "n1", &options, 0, &["web-1 Evict(1) Allowed", "web-2 Evict(2) Later", "web-3 Evict(3) Later"]);
+        check_waves(&world, "n1", &options, &["web-1 after ", "web-2 after web-1", "web-3 after web-2"]);
+        let two = Options { max_unavailable: crate::drain::options::MaxUnavailable::Unlimited, ..Options::default() };
+        check_waves(&world, "n1", &two, &["web-1 after ", "web-2 after web-1", "web-3 after web-2"]);
+    }
+
+    #[test]
+    fn a_budget_of_two_lets_them_go_in_pairs() {
+        let world =
+            shop().runs(&deployment("web"), ["n1", "n1", "n1", "n1", "n1"]).with(budget("web").min_available("3"));
+        check_waves(
+            &world,
+            "n1",
+            &Options::default(),
+            &["web-1 web-2 after ", "web-3 web-4 after web-1 web-2", "web-5 after web-3 web-4"],
+        );
+    }
+
+    #[test]
+    fn nodes_share_one_ledger() {
+        let world = shop().runs(&deployment("web"), ["n1", "n2", "n3"]).with(budget("web").max_unavailable("1"));
+        let expected = ["web-2 Evict(2) Later", "web-1 Evict(1) Allowed", "web-3 Evict(3) Later"];
+        check(&world, "n2 n1 n3", &Options::default(), 0, &expected);
+        // Without a written budget the implied one does the same.
+        let unbudgeted = shop().runs(&stateful_set("web"), ["n1", "n2", "n3"]);
+        let expected = ["web-2 Evict(2) None", "web-1 Evict(1) None", "web-3 Evict(3) None"];
+        check(&unbudgeted, "n2 n1 n3", &Options::default(), 0, &expected);
+    }
+
+    #[test]
+    fn owners_do_not_wait_for_each_other() {
+        let world = shop()
+            .runs(&stateful_set("api"), ["n1", "n1"])
+            .runs(&stateful_set("web"), ["n1", "n1"])
+            .runs(&job("sum"), ["n1", "n1"]);
+        check_waves(
+            &world,
+            "n1",
+            &Options::default(),
+            &["api-1 sum-1 sum-2 web-1 after ", "api-2 web-2 after api-1 web-1"],
+        );
+    }
+
+    #[test]
+    fn what_costs_nothing_goes_first() {
+        let world = shop()
+            .runs(&deployment("web"), ["n1", "n1", "n1", "n2", "n2"])
+            .pod("web-2", |pod| pod.unready("CrashLoopBackOff"))
+            .pod("web-3", |pod| pod.in_phase(Phase::Pending))
+            .with(budget("web").min_available("2"));
+        check(
+            &world,
+            "n1",
+            &Options::default(),
+            0,
+            &["web-1 Evict(1) Allowed", "web-2 Evict(1) Free", "web-3 Evict(1) Free"],
+        );
+        // Their replacements are not counted on: what is down may stay down.
+        let tight = shop()
+            .runs(&deployment("web"), ["n1", "n1", "n2"])
+            .pod("web-2", |pod| pod.in_phase(Phase::Pending))
+            .with(budget("web").max_unavailable("1"));
+        check(&tight, "n1", &Options::default(), 4, &["web-1 Wait BlockedNow", "web-2 Evict(1) Free"]);
+    }
+
+    #[test]
+    fn the_less_important_go_first() {
+        let world = shop()
+            .runs(&stateful_set("web"), ["n1", "n1", "n1"])
+            .pod("web-1", |pod| Pod { priority: 9, ..pod })
+            .pod("web-2", |pod| Pod { priority: -1, ..pod });
+        check_waves(&world, "n1", &Options::default(), &["web-2 after ", "web-3 after web-2", "web-1 after web-3"]);
+    }
+
+    #[test]
+    fn nobody_brings_back_bare_pods() {
+        let bare = |name: &str| pod(name).labelled("app", "web");
+        let world = shop().with_all(["a", "b", "c"].map(bare)).with(budget("web").min_available("2"));
+        check(&world, "n1", &forced(), 4, &["a Evict(1) Allowed", "b Wait BlockedNow", "c Wait BlockedNow"]);
+        // They do not use up what pods that come back need, too.
+        let mixed =
+            shop().runs(&stateful_set("web"), ["n1", "n1"]).with(bare("a")).with(budget("web").min_available("2"));
+        check(&mixed, "n1", &forced(), 0, &["a Evict(3) Later", "web-1 Evict(1) Allowed", "web-2 Evict(2) Later"]);
+        check_waves(&mixed, "n1", &forced(), &["web-1 after ", "web-2 after web-1", "a after web-2"]);
+    }
+
+    #[test]
+    fn what_budgets_block() {
+        let blocked = |budget: DisruptionBudget| shop().runs(&deployment("web"), ["n1", "n2"]).with(budget);
+        let web = || budget("web");
+        let options = Options::default();
+        check(&blocked(web().max_unavailable("0")), "n1", &options, 4, &["web-1 Refuse AlwaysBlocked"]);
+        check(&blocked(web().min_available("2")), "n1", &options, 4, &["web-1 Refuse AlwaysBlocked"]);
+        check(
+            &blocked(web().max_unavailable("1").generation(2, 1)),
+            "n1",
+            &options,
+            4,
+            &["web-1 Wait StillProcessing"],
+        );
+        let failed = web().max_unavailable("1").condition("SyncFailed", "no scale");
+        check(&blocked(failed), "n1", &options, 4, &["web-1 Refuse SyncFailed"]);
+        let two = blocked(web().max_unavailable("1")).with(budget("all").selecting("").max_unavailable("1"));
+        check(&two, "n1", &options, 4, &["web-1 Refuse MultipleBudgets"]);
+        let down = blocked(web().max_unavailable("1")).pod("web-2", |pod| pod.unready(""));
+        check(&down, "n1", &options, 4, &["web-1 Wait BlockedNow"]);
+        // A sibling on the way out of another drained node is nothing that this drain causes.
+        let leaving = blocked(web().max_unavailable("1")).pod("web-2", |pod| pod.terminating_since(1));
+        check(&leaving, "n1 n2", &options, 4, &["web-1 Wait BlockedNow", "web-2 Wait None"]);
+        let deleting = Options { disable_eviction: true, ..Options::default() };
+        check(&two, "n1", &deleting, 0, &["web-1 Evict(1) Free"]);
+    }
+
+    #[test]
+    fn a_missing_flag_comes_before_a_budget() {
+        let world =
+            shop().runs(&deployment("web"), ["n1", "n2"]).with(budget("web").max_unavailable("0")).with(pod("bare"));
+        let options = Options::default();
+        check(&world, "n1", &options, 3, &["bare Refuse None", "web-1 Refuse AlwaysBlocked"]);
+        // What budgets will say is told before the flag is given, one by one.
+        let scratch =
+            |n: usize| pod(&format!("web-{n}")).labelled("app", "web").of(&stateful_set("web")).empty_dir("x");
+        let refused = shop()
+            .with(stateful_set("web").replicas(3))
+            .with_all((1..4).map(scratch))
+            .with(budget("web").max_unavailable("1"));
+        check(&refused, "n1", &options, 3, &["web-1 Refuse Allowed", "web-2 Refuse Later", "web-3 Refuse Later"]);
+        check(
+            &refused,
+            "n1",
+            &forced(),
+            0,
+            &["web-1 Evict(1) Allowed", "web-2 Evict(2) Later", "web-3 Evict(3) Later"],
+        );
+    }
+
+    #[test]
+    fn nodes_are_looked_up() {
+        #[track_caller]
+        fn check_error(world: &Snapshot, nodes: &str, expected: &str) {
+            let error = plan(world, &names(nodes), &Options::default()).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        check_error(&shop(), "n9", "nodes \"n9\" not found");
+        check_error(&shop(), "n1 n9 n8", "nodes \"n9\" not found");
+        check_error(&shop(), "n1 n2 n1", "node \"n1\" is named twice");
+        let mut without_pods = shop();
+        without_pods.mark_unknown(Kind::Pod, Unreadable::NotInFile);
+        check_error(&without_pods, "n1", "pods could not be read, so there is nothing to plan: the file holds none");
+        // Where nodes could not be read, a pod on it shows that there is such a node.
+        let mut without_nodes = world().with(stateful_set("web")).with(pod("web-0").of(&stateful_set("web")));
+        without_nodes.mark_unknown(Kind::Node, Unreadable::Forbidden("no".into()));
+        check(&without_nodes, "n1", &Options::default(), 0, &["web-0 Evict(1) None"]);
+        check_error(&without_nodes, "n2", "nodes \"n2\" not found");
+        // A node that is not there is no node because of an old pod on it.
+        check_error(&world().with(pod("p")), "n1", "nodes \"n1\" not found");
+        check(&shop(), "n1 n2", &Options::default(), 0, &[]);
+    }
+
+    #[test]
+    fn selectors_select_nodes_by_name() {
+        let world = world().nodes(["n2", "n1"]).with(node("n0").cordoned());
+        let select = |text: &str| {
+            let names = select(&world, &text.parse().unwrap());
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(select(""), "n0 n1 n2");
+        assert_eq!(select("kubernetes.io/hostname in (n1, n2)"), "n1 n2");
+        assert_eq!(select("zone"), "");
+    }
+
+    #[test]
+    fn the_estimate() {
+        #[track_caller]
+        fn check_estimate(world: &Snapshot, grace: Option<u32>, expected: i64) {
+            let options = Options { grace_period_seconds: grace, ..forced() };
+            assert_eq!(plan(world, &names("n1"), &options).unwrap().estimated_seconds, expected);
+        }
+        let after = |seconds: i64| move |pod: Pod| Pod { start_seconds: Some(seconds), ..pod };
+        check_estimate(&shop(), None, 0);
+        // A bare pod is gone after its grace period.
+        check_estimate(&shop().with(pod("bare")), None, 30);
+        check_estimate(&shop().with(pod("bare")), Some(5), 5);
+        // A replacement starts while the old pod stops; one second more than it needs is not waited.
+        let one = shop().runs(&deployment("web"), ["n1"]);
+        check_estimate(&one, None, 30);
+        check_estimate(&one.clone().pod("web-1", after(50)), None, 50);
+        // Each wave begins when the replacements of the one before are Ready.
+        let three = shop().runs(&deployment("web"), ["n1", "n1", "n1"]).with(budget("web").max_unavailable("1"));
+        check_estimate(&three, Some(2), 30);
+        check_estimate(&three, None, 50);
+        let measured = three.pod("web-1", after(20)).pod("web-2", after(40)).pod("web-3", after(90));
+        check_estimate(&measured, Some(2), 120);
+        // A StatefulSet's pod can only come again when the old one is gone.
+        let set = shop().runs(&stateful_set("db"), ["n1", "n1"]).pod("db-1", after(7)).pod("db-2", after(7));
+        check_estimate(&set, None, 74);
+        let forever =
+            shop().runs(&stateful_set("db"), ["n1", "n1"]).pod("db-1", |pod| Pod { grace_seconds: i64::MAX, ..pod });
+        check_estimate(&forever, None, i64::MAX);
+    }
+
+    fn cover<'a>(world: &'a Snapshot, budget: &DisruptionBudget) -> Vec<&'a Pod> {
+        world.pods.iter().filter(|pod| budget.covers(&pod.name.namespace, &pod.labels)).collect()
+    }
+
+    fn sync(world: &Snapshot, budget: &DisruptionBudget) -> Option<arithmetic::Sync> {
+        arithmetic::sync(budget, &cover(world, budget), &world.workloads, world.taken_at).ok()
+    }
+
+    fn is_counted(world: &Snapshot, pod: &Pod) -> bool {
+        world.budgets.iter().all(|budget| arithmetic::is_counted_healthy(budget, pod, world.taken_at))
+    }
+
+    /// What the eviction handler would answer in this world.
+    fn server_allows(world: &Snapshot, pod: &Pod) -> bool {
+        let budgets: Vec<&DisruptionBudget> =
+            world.budgets.iter().filter(|budget| budget.covers(&pod.name.namespace, &pod.labels)).collect();
+        if pod.is_terminating() || matches!(pod.phase, Phase::Pending | Phase::Succeeded | Phase::Failed) {
+            return true;
+        }
+        match budgets.as_slice() {
+            [] => true,
+            [budget] if !pod.ready && budget.unhealthy_pods == UnhealthyPods::AlwaysAllow => true,
+            [budget] => sync(world, budget).is_some_and(|sync| {
+                let arithmetic::Counts { healthy, desired, .. } = sync.counts;
+                match budget.unhealthy_pods {
+                    UnhealthyPods::IfHealthyBudget if !pod.ready && healthy >= desired && desired > 0 => true,
+                    UnhealthyPods::Unrecognized(_) if !pod.ready => false,
+                    _ => sync.counts.allowed() > 0,
+                }
+            }),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
+
+        /// Plays the plan in a world where the controller counts anew after every eviction.
+        #[test]
+        fn a_plan_never_takes_more_than_the_server_allows(world in any_world(), both in any::<bool>()) {
+            let targets = names(if both { "n1 n2" } else { "n1" });
+            let options = forced();
+            let plan = plan(&world, &targets, &options).unwrap();
+            let mut cluster = world.clone();
+            for wave in &plan.waves {
+                let mut going = wave.pods.clone();
+                // In the plan's order within a wave: first what no budget counts as healthy.
+                going.sort_by_key(|pod| is_counted(&world, pod));
+                for pod in &going {
+                    prop_assert!(server_allows(&cluster, pod), "{} under {:?}", pod.name, cluster.budgets);
+                    let at = cluster.pods.iter().position(|other| other.uid == pod.uid).unwrap();
+                    cluster.pods[at].deletion = Some(Deletion { at: cluster.taken_at });
+                }
+                for account in plan.ledger.implied() {
+                    let ready = cluster.pods.iter().filter(|pod| {
+                        pod.is_healthy() && pod.name.name.starts_with(&format!("{}-", account.owner.1.name))
+                    });
+                    let least = account.target - account.allowance.unwrap_or_default();
+                    prop_assert!(i32::try_from(ready.count()).unwrap() >= least.min(account.ready));
+                }
+                // What comes back is Ready elsewhere; what was not Ready does not become so.
+                for pod in going {
+                    let at = cluster.pods.iter().position(|other| other.uid == pod.uid).unwrap();
+                    let planned = plan.pods.iter().find(|planned| planned.pod.uid == pod.uid).unwrap();
+                    if planned.judgement.comeback.is_expected() {
+                        let replacement = Pod { deletion: None, uid: Uid(format!("{}-again", pod.uid)), ..pod.clone().on("n3") };
+                        cluster.pods[at] = replacement;
+                    } else if let Comeback::Lost(_) = planned.judgement.comeback {
+                        cluster.pods[at].labels.clear();
+                    }
+                }
+            }
+            for planned in plan.pods.iter().filter(|planned| planned.judgement.fate == Fate::Evict) {
+                let waves = plan.waves.iter().filter(|wave| wave.pods.iter().any(|pod| pod.uid == planned.pod.uid)).count();
+                prop_assert_eq!(waves, usize::from(planned.wave().is_some()), "{} has one turn", planned.pod.name);
+                prop_assert_eq!(planned.wave().is_none(), planned.is_blocked(), "{}", planned.pod.name);
+                // Nothing is left behind that could still go.
+                prop_assert!(planned.wave().is_some() || !server_allows(&cluster, planned.pod), "{} stays", planned.pod.name);
+            }
+            let goes = |wave: &&Pod| plan.pods.iter().find(|planned| planned.pod.uid == wave.uid).and_then(PodPlan::wave);
+            for (number, wave) in (1..).zip(&plan.waves) {
+                prop_assert!(!wave.pods.is_empty());
+                prop_assert!(wave.waits_for.iter().all(|pod| goes(pod) == Some(number - 1)));
+            }
+        }
+
+        #[test]
+        fn the_order_of_a_snapshot_does_not_matter(
+            (world, shuffled) in any_world().prop_flat_map(|world| {
+                let pods = Just(world.pods.clone()).prop_shuffle();
+                let budgets = Just(world.budgets.clone()).prop_shuffle();
+                (Just(world), pods, budgets).prop_map(|(world, pods, budgets)| (world.clone(), Snapshot { pods, budgets, ..world }))
+            }),
+        ) {
+            let (targets, options) = (names("n2 n1"), Options::default());
+            let document = |world| DrainPlan::new(&plan(world, &targets, &options).unwrap(), Place::default());
+            prop_assert_eq!(document(&world), document(&shuffled));
+        }
+    }
+
+    #[test]
+    fn a_replica_set_of_a_deployment_in_mid_rollout() {
+        let web = deployment("web").replicas(4);
+        let (old, new) = (replica_set("web-old").of(&web), replica_set("web-new").of(&web));
+        let of = |names: [&str; 2], set| names.map(|name| pod(name).labelled("app", "web").of(set));
+        let world = shop()
+            .with_all([web, old.clone(), new.clone()])
+            .with_all(of(["a", "b"], &old))
+            .with_all(of(["c", "d"], &new));
+        // One workload, so one implied budget over both.
+        let targets = names("n1");
+        let options = Options::default();
+        let plan = plan(&world, &targets, &options).unwrap();
+        assert_eq!((plan.ledger.implied().len(), plan.waves.len()), (1, 4));
     }
 }

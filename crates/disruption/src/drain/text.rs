@@ -175,6 +175,9 @@ fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
     let counts = account.counts;
     let needs = format!("{name} needs {} healthy pods and has {} currently", counts.desired, counts.healthy);
     match (&account.state, &account.budget.unhealthy_pods) {
+        (BudgetState::AlwaysBlocked, _) if counts.expected <= 0 => {
+            format!("{name} never allows an eviction: {}", why_impossible(account))
+        }
         (BudgetState::AlwaysBlocked, _) => format!("{needs}: {}", why_impossible(account)),
         (BudgetState::SyncFailed(message), _) => {
             format!("{name} allows nothing, because the controller cannot compute it: {message}")
@@ -200,13 +203,11 @@ fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
 fn why_impossible(account: &Account<'_>) -> String {
     let budget = account.budget;
     match (&budget.min_available, &budget.max_unavailable) {
-        (None, None) => "it sets neither minAvailable nor maxUnavailable, which never allows an eviction".into(),
+        (None, None) => "it sets neither minAvailable nor maxUnavailable".into(),
         (_, Some(Ok(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))) => {
             "its maxUnavailable of 0 never allows an eviction".into()
         }
-        _ if account.counts.expected <= 0 => {
-            "it counts the replicas of its pods' owners, and there are none, so it never allows an eviction".into()
-        }
+        _ if account.counts.expected <= 0 => "it counts the replicas of its pods' owners, and there are none".into(),
         (Some(Ok(min_available)), _) => format!(
             "its minAvailable of {min_available} leaves none of {} to spare",
             counted(account.counts.expected, "pod")
@@ -250,20 +251,17 @@ fn block_remedy(account: &Account<'_>, asking: &Pod, workloads: &Workloads) -> O
     let edit = format!("kubectl -n {namespace} edit pdb {name}");
     match &account.state {
         BudgetState::StillProcessing | BudgetState::Unknown(_) => None,
-        BudgetState::SyncFailed(_) if matches!(budget.selector, Some(Err(_))) => {
-            Some(format!("correct its selector: {edit}"))
-        }
-        _ if !asking.ready && budget.unhealthy_pods == UnhealthyPods::IfHealthyBudget => {
+        _ if !asking.ready && budget.unhealthy_pods != UnhealthyPods::AlwaysAllow => {
             Some(format!("let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: {edit}"))
         }
-        BudgetState::SyncFailed(_) => {
-            Some(format!("make its minAvailable a plain number, or leave such pods out of its selector: {edit}"))
-        }
+        BudgetState::SyncFailed(_) => Some(format!(
+            "give it a minAvailable that is a plain number, or leave such pods out of its selector: {edit}"
+        )),
         BudgetState::AlwaysBlocked => Some(match (&budget.min_available, &budget.max_unavailable) {
             (None, None) | (_, Some(Ok(IntOrPercent::Int(0) | IntOrPercent::Percent(0)))) => {
                 format!("set its maxUnavailable to 1: {edit}")
             }
-            _ if account.counts.expected <= 0 => format!("make its minAvailable a plain number: {edit}"),
+            _ if account.counts.expected <= 0 => format!("give it a minAvailable that is a plain number: {edit}"),
             _ => match (account.replicas_to_open, scalable_owner(account, workloads)) {
                 (Some(more), Some(owner)) => format!(
                     "run {}: kubectl -n {namespace} scale {}/{} --replicas={}",
@@ -379,4 +377,333 @@ fn list(names: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
         let _ = write!(text, " and {} more", total - MOST_NAMES);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::{
+        drain::{
+            document::{DrainPlan, Place},
+            filter::Severity,
+            options::{MaxUnavailable, Options},
+            plan,
+        },
+        fixture::{budget, deployment, job, node, pod, replica_set, stateful_set, world},
+        model::{EmptyDir, NodeName, ToolHold, UnhealthyPods},
+        snapshot::{Kind, Snapshot, Unreadable},
+    };
+
+    #[test]
+    fn every_reason() {
+        let disk = [EmptyDir { volume: "scratch".into(), in_memory: false }];
+        let memory = [EmptyDir { volume: "shm".into(), in_memory: true }];
+        let (paths, claims) = (["/a", "/b", "/c", "/d", "/e"].map(String::from), ["data".to_owned()]);
+        let flock = pod("p").of_kind("example.com/v1", "Flock", "web").controller.unwrap();
+        let reasons = [
+            Reason::NotSelected,
+            Reason::TerminatingTooLong,
+            Reason::DaemonSetManaged { ignored: false },
+            Reason::DaemonSetManaged { ignored: true },
+            Reason::DaemonSetGone { name: "log", forced: false },
+            Reason::DaemonSetGone { name: "log", forced: true },
+            Reason::StaticPod,
+            Reason::LocalStorage { volumes: &disk, deleted: false },
+            Reason::LocalStorage { volumes: &memory, deleted: false },
+            Reason::LocalStorage { volumes: &disk, deleted: true },
+            Reason::Unreplicated { forced: false },
+            Reason::Unreplicated { forced: true },
+            Reason::Terminating,
+            Reason::Finished,
+            Reason::OwnerGone(&flock),
+            Reason::CustomController(&flock),
+            Reason::JobCountsEviction { job: "sum", backoff_limit: 6 },
+            Reason::HostPath(&paths),
+            Reason::VolumeClaims(&claims),
+            Reason::ToleratesCordon,
+            Reason::Finalizers(vec!["example.com/backup"]),
+            Reason::NodeNotReady { node: "n1", reason: Some("NodeStatusUnknown") },
+            Reason::NodeNotReady { node: "n1", reason: None },
+            Reason::HeldForOtherTool(ToolHold::NotSafeToEvict),
+            Reason::NoPreStop,
+        ];
+        let mut told = String::new();
+        for reason in &reasons {
+            writeln!(told, "{} {:?}: {}", reason.code(), reason.severity(), reason.message()).unwrap();
+            if let Some(remedy) = reason.remedy() {
+                writeln!(told, "  -> {remedy}").unwrap();
+            }
+            // What stops a drain says how to go on.
+            assert!(reason.severity() != Severity::Error || reason.remedy().is_some(), "{}", reason.code());
+        }
+        insta::assert_snapshot!(told, @r##"
+        NotSelected Info: not selected by --pod-selector
+        TerminatingTooLong Info: terminating for longer than --skip-wait-for-delete-timeout
+        DaemonSetManaged Error: DaemonSet-managed Pods (use --ignore-daemonsets to ignore)
+          -> --ignore-daemonsets
+        DaemonSetManaged Warning: ignoring DaemonSet-managed Pods
+        DaemonSetGone Error: daemonsets.apps "log" not found
+          -> --force
+        DaemonSetGone Warning: daemonsets.apps "log" not found
+        StaticPod Info: static Pods, which only their node's kubelet controls
+        LocalStorage Error: Pods with local storage (use --delete-emptydir-data to override)
+          -> --delete-emptydir-data (the data on it is lost)
+        LocalStorage Error: Pods with local storage (use --delete-emptydir-data to override)
+          -> --delete-emptydir-data (it is in memory only)
+        LocalStorage Warning: deleting Pods with local storage
+        Unreplicated Error: Pods that declare no controller (use --force to override)
+          -> --force (nothing brings them back)
+        Unreplicated Warning: deleting Pods that declare no controller
+        Terminating Info: terminating already: waited for, not evicted again
+        Finished Info: finished Pods: removed at once, nothing runs in them
+        OwnerGone Warning: Flock web no longer exists: nothing brings its Pods back
+          -> create Flock web again first, or accept the loss
+        CustomController Warning: Flock web decides whether its Pods come back
+        JobCountsEviction Warning: Job sum counts the eviction as a failure (backoffLimit 6)
+          -> let Job sum finish first, or have its podFailurePolicy ignore DisruptionTarget
+        HostPath Warning: hostPath /a, /b, /c and 2 more: what it holds stays on this node
+        VolumeClaims Info: claim data: the replacement runs only where that volume can be mounted
+          -> a local volume exists on one node only: see kubectl describe pv
+        ToleratesCordon Warning: tolerates node.kubernetes.io/unschedulable: the scheduler may put it straight back
+          -> drop the toleration, or taint the node with a key of your own
+        Finalizers Warning: finalizer example.com/backup keeps the Pod until it is removed
+        NodeNotReady Warning: node n1 is not Ready (NodeStatusUnknown): its kubelet may never confirm that Pods stopped
+          -> if the machine is off for good: kubectl taint node n1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute
+        NodeNotReady Warning: node n1 is not Ready: its kubelet may never confirm that Pods stopped
+          -> if the machine is off for good: kubectl taint node n1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute
+        HeldForOtherTool Warning: marked cluster-autoscaler.kubernetes.io/safe-to-evict: "false"; a drain moves it all the same
+        NoPreStop Info: serves without a preStop delay: requests may be lost while it stops
+          -> add a preStop sleep of a few seconds
+        "##);
+    }
+
+    fn drain(world: &Snapshot, options: &Options) -> DrainPlan {
+        let targets = [NodeName("n1".into())];
+        DrainPlan::new(&plan::plan(&world.clone().with(node("n1")), &targets, options).unwrap(), Place::default())
+    }
+
+    /// What is told of the last pod `web-…` on the node and of its budgets, and the verdict.
+    fn told(world: &Snapshot) -> String {
+        let plan = drain(world, &Options { force: true, ..Options::default() });
+        let pod = plan.pods.iter().rfind(|pod| pod.name.starts_with("web")).unwrap();
+        let mut lines = vec![format!("{:?}: {}", pod.budget.verdict, pod.budget.message).trim_end().to_owned()];
+        let blocks = pod.reasons.iter().filter(|reason| reason.code.starts_with("Budget"));
+        lines.extend(blocks.filter_map(|reason| reason.remedy.as_ref()).map(|remedy| format!("  -> {remedy}")));
+        let others = plan.budgets.iter().filter(|budget| ![&pod.budget.message, ""].contains(&&*budget.message));
+        lines.extend(others.map(|budget| format!("  budget {}: {}", budget.name, budget.message)));
+        lines.push(format!("  {}\n", plan.message));
+        lines.join("\n")
+    }
+
+    fn told_of(worlds: &[Snapshot]) -> String {
+        worlds.iter().map(told).collect()
+    }
+
+    fn web() -> DisruptionBudget {
+        budget("web")
+    }
+
+    fn one() -> DisruptionBudget {
+        web().max_unavailable("1")
+    }
+
+    /// One pod on the node and two elsewhere.
+    fn three(budget: DisruptionBudget) -> Snapshot {
+        world().runs(&deployment("web"), ["n1", "n2", "n2"]).with(budget)
+    }
+
+    fn crashing(pod: Pod) -> Pod {
+        pod.unready("CrashLoopBackOff")
+    }
+
+    fn bare(name: &str) -> Pod {
+        pod(name).labelled("app", "web")
+    }
+
+    #[test]
+    fn budgets_that_let_a_pod_go() {
+        let two = |budget: DisruptionBudget| three(budget).with(budget_of_all());
+        let mut unread = three(one());
+        unread.budgets.clear();
+        unread.mark_unknown(Kind::PodDisruptionBudget, Unreadable::Forbidden("no".into()));
+        let told = told_of(&[
+            world().runs(&deployment("web"), ["n1"]),
+            three(one()),
+            world().runs(&deployment("web"), ["n1", "n1"]).with(one()),
+            three(one()).pod("web-1", crashing),
+            two(one()).pod("web-1", |pod| pod.in_phase(Phase::Pending)),
+            world().with(bare("web-1").of_kind("a.b/v1", "Flock", "web")).with(one()),
+            unread,
+        ]);
+        insta::assert_snapshot!(told, @r##"
+        None:
+          node n1 can be drained: 1 pod in 1 wave
+        Allowed: disruption budget web allows it now
+          node n1 can be drained: 1 pod in 1 wave
+        Later: disruption budget web allows it once replacements are Ready
+          node n1 can be drained: 2 pods in 2 waves
+        Free: disruption budget web need not be asked
+          budget web: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff)
+          node n1 can be drained: 1 pod in 1 wave
+        Free: no budget need be asked
+          budget all: disruption budget all needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
+          budget web: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
+          node n1 can be drained: 1 pod in 1 wave
+        Unknown: disruption budget web could not be computed: the scale of Flock web could not be read
+          node n1 can be drained: 1 pod in 1 wave
+        Unknown: the disruption budgets could not be read
+          node n1 can be drained: 1 pod in 1 wave
+        "##);
+    }
+
+    fn budget_of_all() -> DisruptionBudget {
+        budget("all").selecting("").max_unavailable("1")
+    }
+
+    #[test]
+    fn budgets_that_never_do() {
+        let failed = || one().condition("SyncFailed", "jobs.batch does not implement the scale subresource");
+        let told = told_of(&[
+            three(one()).with(budget_of_all()),
+            three(web()),
+            three(web().max_unavailable("0")),
+            three(web().max_unavailable("0%")),
+            three(web().min_available("3")),
+            three(web().min_available("100%")),
+            three(web().min_available("5")),
+            three(web().min_available("67%")),
+            world().runs(&stateful_set("web"), ["n1"]).with(web().min_available("1")),
+            world().with(bare("web-1")).with(one()),
+            three(one()).with(job("sum")).with(bare("sum-1").of(&job("sum")).on("n2")),
+            three(failed().status(3, 2, 1)).pod("web-1", crashing),
+        ]);
+        insta::assert_snapshot!(told, @r##"
+        MultipleBudgets: 2 disruption budgets cover it (all, web), which the eviction API refuses
+          -> narrow their selectors so that one of them covers it
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web never allows an eviction: it sets neither minAvailable nor maxUnavailable
+          -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
+          -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
+          -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 3 leaves none of 3 pods to spare
+          -> run 1 more replica: kubectl -n shop scale deployment/web --replicas=4
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 100% leaves none of 3 pods to spare
+          -> lower its minAvailable: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 5 healthy pods and has 3 currently: its minAvailable of 5 leaves none of 3 pods to spare
+          -> run 3 more replicas: kubectl -n shop scale deployment/web --replicas=6
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 67% leaves none of 3 pods to spare
+          -> run 1 more replica: kubectl -n shop scale deployment/web --replicas=4
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web needs 1 healthy pods and has 1 currently: its minAvailable of 1 leaves none of 1 pod to spare
+          -> run 1 more replica: kubectl -n shop scale statefulset/web --replicas=2
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        AlwaysBlocked: disruption budget web never allows an eviction: it counts the replicas of its pods' owners, and there are none
+          -> give it a minAvailable that is a plain number: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        SyncFailed: disruption budget web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
+          -> give it a minAvailable that is a plain number, or leave such pods out of its selector: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        SyncFailed: disruption budget web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
+          -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        "##);
+    }
+
+    #[test]
+    fn budgets_that_do_not_now() {
+        let few = replica_set("web").replicas(5);
+        let unknown_policy = UnhealthyPods::Unrecognized("Sometimes".into());
+        let told = told_of(&[
+            world().with_all(["web-1", "web-2", "web-3"].map(bare)).with(web().min_available("2")),
+            three(one()).pod("web-2", crashing),
+            three(one()).pod("web-2", |pod| pod.terminating_since(1)),
+            three(one().granted("web-2", 5)),
+            three(one()).pod("web-2", |pod| Pod { node: None, ..pod.in_phase(Phase::Pending) }),
+            three(one()).pod("web-3", |pod| pod.labelled("app", "x")),
+            world().with(few.clone()).with_all(["web-1", "web-2"].map(|name| bare(name).of(&few))).with(one()),
+            three(one()).pod("web-1", crashing).pod("web-2", crashing),
+            three(web().max_unavailable("2").unhealthy(unknown_policy)).pod("web-1", crashing),
+            three(one().generation(2, 1)),
+        ]);
+        insta::assert_snapshot!(told, @r##"
+        BlockedNow: disruption budget web allows 1 eviction, and nothing brings back what goes first
+          -> start pods in their place first, or relax it: kubectl -n shop edit pdb web
+          node n1 cannot be drained now: 2 pods are blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (terminating)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (evicted a moment ago)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 (Pending)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for 1 pod that does not exist yet
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web needs 4 healthy pods and has 2 currently: waits for 3 pods that do not exist yet
+          node n1 cannot be drained now: 2 pods are blocked by a disruption budget
+        BlockedNow: disruption budget web needs 2 healthy pods and has 1 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff), pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
+          -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget web has the unhealthyPodEvictionPolicy "Sometimes", unknown here: pods that are not Ready stay
+          -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        StillProcessing: the newest change of disruption budget web is still being processed by the server
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        "##);
+    }
+
+    #[test]
+    fn verdicts() {
+        #[track_caller]
+        fn check(world: &Snapshot, expected: &str) {
+            let options = Options { max_unavailable: MaxUnavailable::Auto, ..Options::default() };
+            assert_eq!(drain(world, &options).message, expected);
+        }
+        let shop = |pods: usize| world().runs(&stateful_set("web"), vec!["n1"; pods]);
+        check(&world(), "node n1 can be drained: no pod has to move");
+        check(&shop(1), "node n1 can be drained: 1 pod in 1 wave");
+        check(&shop(2), "node n1 can be drained: 2 pods in 2 waves");
+        check(&shop(1).with(pod("a")), "node n1 cannot be drained: 1 pod needs a flag");
+        check(&shop(1).with(pod("a")).with(pod("b")), "node n1 cannot be drained: 2 pods need a flag");
+        let never = budget("web").max_unavailable("0");
+        check(&shop(1).with(never.clone()), "node n1 cannot be drained: 1 pod is blocked by a disruption budget");
+        check(
+            &shop(2).with(never).with(pod("a")),
+            "node n1 cannot be drained: 1 pod needs a flag, 2 pods are blocked by a disruption budget",
+        );
+        let down = shop(2).pod("web-2", |pod| pod.unready("").on("n2")).with(budget("web").max_unavailable("1"));
+        check(&down, "node n1 cannot be drained now: 1 pod is blocked by a disruption budget");
+        let targets = ["n1", "n2"].map(|name| NodeName(name.into()));
+        let (world, options) = (shop(1).nodes(["n1", "n2"]), Options::default());
+        assert_eq!(
+            verdict_sentence(&plan::plan(&world, &targets, &options).unwrap()),
+            "2 nodes can be drained: 1 pod in 1 wave"
+        );
+    }
+
+    #[test]
+    fn long_lists_are_counted() {
+        #[track_caller]
+        fn check(names: &[&str], expected: &str) {
+            assert_eq!(list(names.iter()), expected);
+        }
+        check(&[], "");
+        check(&["a"], "a");
+        check(&["a", "b", "c"], "a, b, c");
+        check(&["a", "b", "c", "d", "e"], "a, b, c and 2 more");
+    }
 }

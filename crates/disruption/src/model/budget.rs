@@ -110,3 +110,55 @@ impl From<policy::PodDisruptionBudgetStatus> for BudgetStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_budget() {
+        let budget: policy::PodDisruptionBudget = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "generation": 3},
+            "spec": {"minAvailable": "50%", "unhealthyPodEvictionPolicy": "Sometimes",
+                "selector": {"matchExpressions": [{"key": "app", "operator": "Near"}]}},
+            "status": {"observedGeneration": 2, "expectedPods": 4, "desiredHealthy": 2, "currentHealthy": 3,
+                "disruptionsAllowed": 1, "disruptedPods": {"web-1": "2026-01-01T00:00:00Z"},
+                "conditions": [{"type": "Other", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                    {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "why", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        }))
+        .unwrap();
+        let budget = DisruptionBudget::from(budget);
+        assert_eq!((budget.name.to_string().as_str(), budget.generation), ("shop/web", 3));
+        assert_eq!((budget.min_available, budget.max_unavailable), (Some(Ok(IntOrPercent::Percent(50))), None));
+        assert_eq!(budget.unhealthy_pods, UnhealthyPods::Unrecognized("Sometimes".into()));
+        assert!(budget.selector.is_some_and(|selector| selector.is_err()));
+        let expected = BudgetStatus {
+            observed_generation: 2,
+            expected_pods: 4,
+            desired_healthy: 2,
+            current_healthy: 3,
+            disruptions_allowed: 1,
+            disrupted_pods: [("web-1".to_owned(), "2026-01-01T00:00:00Z".parse().unwrap())].into(),
+            condition: Some(BudgetCondition { reason: "SyncFailed".into(), message: "why".into() }),
+        };
+        assert_eq!(budget.status, expected);
+    }
+
+    #[test]
+    fn a_selector_of_none_and_of_everything() {
+        #[track_caller]
+        fn check(spec: &serde_json::Value, namespace: &str, expected: bool) {
+            let object = json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
+            let budget = DisruptionBudget::from(serde_json::from_value::<policy::PodDisruptionBudget>(object).unwrap());
+            let labels = [("app".to_owned(), "web".to_owned())].into();
+            assert_eq!(budget.covers(namespace, &labels), expected, "{spec}");
+        }
+        check(&json!({}), "shop", false);
+        check(&json!({"selector": {}}), "shop", true);
+        check(&json!({"selector": {}}), "other", false);
+        check(&json!({"selector": {"matchLabels": {"app": "web"}}}), "shop", true);
+        check(&json!({"selector": {"matchExpressions": [{"key": "app", "operator": "Near"}]}}), "shop", false);
+    }
+}

@@ -221,3 +221,76 @@ impl Workload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_deployment() {
+        #[track_caller]
+        fn check(spec: &Value, replicas: i32, max_unavailable: Option<&str>) {
+            let deployment: apps::Deployment =
+                serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}))
+                    .unwrap();
+            let workload = Workload::from(deployment);
+            let read = match workload.strategy {
+                UpdateStrategy::Rolling { max_unavailable, max_surge: _ } => Some(max_unavailable.to_string()),
+                UpdateStrategy::Recreate | UpdateStrategy::None => None,
+            };
+            assert_eq!((workload.replicas, read.as_deref()), (replicas, max_unavailable));
+        }
+        check(&json!({"selector": {}, "template": {}}), 1, Some("25%"));
+        check(&json!({"selector": {}, "template": {}, "replicas": 0}), 0, Some("25%"));
+        let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2, "maxSurge": "50%"}});
+        check(&json!({"selector": {}, "template": {}, "strategy": strategy}), 1, Some("2"));
+        check(&json!({"selector": {}, "template": {}, "strategy": {"type": "Recreate"}}), 1, None);
+    }
+
+    #[test]
+    fn jobs_that_count_evictions() {
+        #[track_caller]
+        fn check(rules: &Value, expected: bool) {
+            let job: batch::Job = serde_json::from_value(json!({
+                "metadata": {"name": "sum", "namespace": "shop"},
+                "spec": {"template": {}, "podFailurePolicy": {"rules": rules}},
+            }))
+            .unwrap();
+            assert_eq!(Workload::from(job).job.unwrap().counts_evictions, expected, "{rules}");
+        }
+        let on = |action: &str, condition: Value| json!({"action": action, "onPodConditions": [condition]});
+        let target = || json!({"type": "DisruptionTarget", "status": "True"});
+        check(&json!([]), true);
+        check(&json!([on("Ignore", target())]), false);
+        check(&json!([on("Ignore", json!({"type": "DisruptionTarget"}))]), false);
+        check(&json!([on("Ignore", json!({"type": "DisruptionTarget", "status": "False"}))]), true);
+        check(&json!([on("Ignore", json!({"type": "Other", "status": "True"}))]), true);
+        check(&json!([on("Count", target())]), true);
+        // The first rule about it decides.
+        check(&json!([on("FailJob", target()), on("Ignore", target())]), true);
+        check(
+            &json!([{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}, on("Ignore", target())]),
+            false,
+        );
+    }
+
+    #[test]
+    fn jobs_that_have_ended() {
+        #[track_caller]
+        fn check(condition: &str, status: &str, expected: bool) {
+            let job: batch::Job = serde_json::from_value(json!({
+                "metadata": {"name": "sum", "namespace": "shop"},
+                "status": {"conditions": [{"type": condition, "status": status}]},
+            }))
+            .unwrap();
+            let rules = Workload::from(job).job.unwrap();
+            assert_eq!((rules.is_finished, rules.backoff_limit), (expected, 6), "{condition} {status}");
+        }
+        check("Complete", "True", true);
+        check("Failed", "True", true);
+        check("Complete", "False", false);
+        check("Suspended", "True", false);
+    }
+}

@@ -558,7 +558,8 @@ mod tests {
         for yaml in [format!("kind: Pod\nx: {}", "[".repeat(deep)), format!("kind: Pod\nx: {}", "{a: ".repeat(deep))] {
             assert!(read(yaml.as_bytes()).is_err());
         }
-        let block: String = (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        let lines: Vec<String> = (0..3000).map(|depth| " ".repeat(depth) + "a:").collect();
+        let block = lines.join("\n");
         assert!(read(block.as_bytes()).is_err());
     }
 
@@ -567,7 +568,7 @@ mod tests {
         let mut yaml = "kind: Pod\nmetadata: {name: p}\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-            yaml.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+            yaml = format!("{yaml}a{level}: &a{level} [{aliases}]\n");
         }
         let message = read(yaml.as_bytes()).unwrap_err().to_string();
         assert!(message.contains("anchor"), "{message}");

@@ -1,4 +1,4 @@
-//! Cordon and uncordon: kubectl's lines and table (its TestCordon), a version named in every write, and no silent refusal.
+//! Cordon and uncordon: kubectl's lines and table (its `TestCordon`), a version named in every write, and no silent refusal.
 
 use anyhow::Result;
 use lab::World;

@@ -80,7 +80,8 @@ async fn kubectl_says(world: &World, node: &Node, flags: &[&str]) -> Result<Answ
 }
 
 fn we_say(plan: &Value) -> Answer {
-    let name = |pod: &Value| format!("{}/{}", pod["namespace"].as_str().unwrap(), pod["name"].as_str().unwrap());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let name = |pod: &Value| format!("{}/{}", text(&pod["namespace"]), text(&pod["name"]));
     if plan["verdict"] != "Refused" {
         let evicted = pods(plan).iter().filter(|pod| pod["action"] == "Evict");
         return Answer::Evicts(evicted.map(name).collect());
@@ -88,9 +89,9 @@ fn we_say(plan: &Value) -> Answer {
     let mut refusals: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for pod in pods(plan) {
         // kubectl stops at the first reason; we know all.
-        let first = pod["reasons"].as_array().unwrap().iter().find(|reason| reason["severity"] == "Error");
+        let first = pod["reasons"].as_array().into_iter().flatten().find(|reason| reason["severity"] == "Error");
         if let Some(reason) = first {
-            refusals.entry(reason["message"].as_str().unwrap().to_owned()).or_default().insert(name(pod));
+            refusals.entry(text(&reason["message"])).or_default().insert(name(pod));
         }
     }
     Answer::CannotDelete(refusals)

@@ -41,6 +41,7 @@ const CONCURRENCY: usize = 8;
 /// Compares until everything is equal, which then is final.
 pub(super) async fn compare(populations: &[Population]) -> Result<()> {
     let connection = &populations[0].connection;
+    try_join_all(populations.iter().map(Population::grant)).await?;
     let deadline = Instant::now() + LIMIT;
     let mut different: Vec<&Population> = populations.iter().collect();
     while !different.is_empty() {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -34,6 +35,8 @@ pub(super) struct Population {
     pub(super) connection: Connection,
     /// By the names of their budgets: the case's title, and what it says of the budget.
     pub(super) budgets: BTreeMap<String, (String, Budget)>,
+    /// What the names of cases begin with that want evictions granted, and how many.
+    granted: Vec<(String, usize)>,
 }
 
 /// Owners, their pods and the budgets over them.
@@ -143,6 +146,9 @@ pub(super) enum State {
     Terminating,
 }
 
+/// How long pods may take on a busy machine, all of them together.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// How many pods a rollout has too many at most.
 const SURGE: usize = 2;
 
@@ -162,18 +168,35 @@ impl Population {
         let connection = comparison::connect(&world)?;
         let slugs: Vec<String> = (0..cases.len()).map(|number| format!("c{number}")).collect();
         try_join_all(cases.iter().zip(&slugs).map(|(case, slug)| async {
-            let created = case.create(&world, &node, &connection, slug).await;
+            let created = case.create(&world, &node, slug).await;
             created.with_context(|| format!("{}: {:?}", case.title, case.owners))
         }))
         .await?;
         let mut budgets = BTreeMap::new();
+        let mut granted = Vec::new();
         for (case, slug) in cases.into_iter().zip(slugs) {
             for (number, mut budget) in case.budgets.into_iter().enumerate() {
                 budget.expected = budget.expected.map(|expected| expected.replace("{case}", &slug));
                 budgets.insert(budget_name(&slug, number), (case.title.clone(), budget));
             }
+            if case.granted > 0 {
+                granted.push((slug, case.granted));
+            }
         }
-        Ok(Self { world, node, connection, budgets })
+        Ok(Self { world, node, connection, budgets, granted })
+    }
+
+    /// Has the server grant the evictions that then do not happen. It believes in them for two minutes.
+    pub(super) async fn grant(&self) -> Result<()> {
+        for (slug, count) in &self.granted {
+            let labels = format!("case={slug}");
+            comparison::resync(&self.world, &labels).await?;
+            let pods = self.world.api::<Pod>().list(&ListParams::default().labels(&labels)).await?;
+            for pod in pods.iter().take(*count) {
+                grant_in_vain(&self.connection, pod).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -209,7 +232,7 @@ impl Case {
         self.is_alone
     }
 
-    async fn create(&self, world: &World, node: &Node, connection: &Connection, slug: &str) -> Result<()> {
+    async fn create(&self, world: &World, node: &Node, slug: &str) -> Result<()> {
         let budgets = self.budgets.iter().enumerate().map(|(number, budget)| budget.create(world, slug, number));
         let owners = self.owners.iter().enumerate();
         let owners = owners.map(|(number, owner)| owner.create(world, node, slug, owner_name(slug, number)));
@@ -218,13 +241,7 @@ impl Case {
         for (state, count) in self.owners.iter().flat_map(Owner::at_rest) {
             *at_rest.entry(state).or_default() += count;
         }
-        let pods = await_states(world, &format!("case={slug}"), &at_rest).await?;
-        if self.granted > 0 {
-            comparison::resync(world, &format!("case={slug}")).await?;
-        }
-        for pod in &pods[..self.granted] {
-            grant_in_vain(connection, pod).await?;
-        }
+        await_states(world, &format!("case={slug}"), &at_rest).await?;
         Ok(())
     }
 }
@@ -519,7 +536,7 @@ async fn await_states(world: &World, labels: &str, census: &Census) -> Result<Ve
         }
         counts == *census
     };
-    wait::until_all(world.api(), which, &format!("{census:?} of {labels}"), wait::LIMIT, counted).await
+    wait::until_all(world.api(), which, &format!("{census:?} of {labels}"), LIMIT, counted).await
 }
 
 fn state_of(pod: &Pod) -> State {

@@ -582,7 +582,8 @@ mod tests {
     }
 
     fn is_counted(world: &Snapshot, pod: &Pod) -> bool {
-        world.budgets.iter().all(|budget| arithmetic::is_counted_healthy(budget, pod, world.taken_at))
+        let mut budgets = world.budgets.iter().filter(|budget| budget.covers(&pod.name.namespace, &pod.labels));
+        budgets.all(|budget| arithmetic::is_counted_healthy(budget, pod, world.taken_at)) && pod.is_healthy()
     }
 
     /// What the eviction handler would answer in this world.

@@ -56,6 +56,18 @@ async fn live_and_from_a_file_are_equal() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_readmes_exit_codes_are_ours() -> Result<()> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))?;
+    use disruption::outcome::Exit;
+    let table: Vec<&str> = readme.lines().skip_while(|line| *line != "| code | means |").skip(2).collect();
+    let rows = table.into_iter().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
+    let ours = [Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden];
+    assert_eq!(rows, ours.map(|exit| format!("| {} | {} |", exit.code(), exit.meaning())).join("\n"));
+    assert!(!readme.contains("@BENCH@"), "a table is still to be filled");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_readme_shows_what_the_example_prints() -> Result<()> {
     let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use futures::future::try_join_all;
+use serde_json::json;
 
 use crate::runner::{document, safe_drain_as};
 
@@ -38,9 +39,45 @@ async fn each_required_verb_is_named_when_it_is_missing() -> Result<()> {
     assert_eq!(output.code, Some(11), "{output}");
     let plan = document(&output)?;
     assert_eq!((plan["exitCode"].as_u64(), plan["verdict"].as_str()), (Some(11), Some("Clear")));
+    let message = plan["message"].as_str().unwrap();
+    let start = "this drain is forbidden to you, who may not patch nodes, nor create pods/eviction; else: ";
+    assert!(message.starts_with(start), "{message}");
     // And a server dry run isn't tried.
     let output = safe_drain_as(&viewer, &[&node.name, "--dry-run=server"]).await?;
     assert_eq!(output.code, Some(11), "{output}");
+    Ok(())
+}
+
+/// Roles that name the node, or that hold in the namespaces of its pods only, are enough.
+#[tokio::test]
+async fn rights_count_where_the_drain_needs_them() -> Result<()> {
+    let world = lab::shared()?.world("narrow").await?;
+    let [node, other] = world.nodes(["n", "o"]).await?;
+    world.deployment("web").on(&node).create().await?;
+    world.ready("deployment/web").await?;
+    let mut rules = lab::without(&lab::drainer_rules(), "patch", "nodes");
+    rules = lab::without(&rules, "create", "pods/eviction");
+    let mut patch = lab::rule("", &["nodes"], &["patch"]);
+    patch.resource_names = Some(vec![node.name.clone()]);
+    rules.push(patch);
+    let kubeconfig = world.user("narrow", &rules).await?;
+    let user = format!("narrow-{}", world.namespace);
+    let group = "rbac.authorization.k8s.io";
+    let role = lab::rule("", &["pods/eviction"], &["create"]);
+    let version = format!("{group}/v1");
+    let metadata = json!({"name": "evict"});
+    world.apply(json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": [role]})).await?;
+    world
+        .apply(json!({
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": "evict"},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        }))
+        .await?;
+    let output = safe_drain_as(&kubeconfig, &["plan", &node.name]).await?;
+    assert_eq!(output.code, Some(0), "{output}");
+    let output = safe_drain_as(&kubeconfig, &["plan", &other.name]).await?;
+    assert_eq!(output.code, Some(11), "the other node may not be patched: {output}");
     Ok(())
 }
 

@@ -48,7 +48,7 @@ async fn impossible_budgets_are_named_with_what_would_help() -> Result<()> {
         assert_eq!((blocked["action"].as_str(), blocked["wave"].as_u64()), (Some("Refuse"), None));
         let reason = &blocked["reasons"].as_array().unwrap().last().unwrap();
         assert_eq!(reason["code"], "BudgetAlwaysBlocked");
-        let needs = "disruption budget web needs 3 healthy pods and has 3 currently";
+        let needs = format!("disruption budget {}/web needs 3 healthy pods and has 3 currently", world.namespace);
         assert_eq!(reason["message"], format!("{needs}: {why}"));
         assert_eq!(reason["remedy"], **remedy, "{field} {value}");
     }
@@ -118,7 +118,7 @@ async fn a_budget_that_is_blocked_only_now_says_by_which_pod() -> Result<()> {
     assert_eq!((blocked["action"].as_str(), blocked["wave"].as_u64()), (Some("Wait"), None));
     let message = blocked["budget"]["message"].as_str().unwrap();
     let expected = format!(
-        "disruption budget web needs 2 healthy pods and has 2 currently: waits for pod {}/{other} on {} (not Ready",
+        "disruption budget {0}/web needs 2 healthy pods and has 2 currently: waits for pod {0}/{other} on {1} (not Ready",
         world.namespace, b.name
     );
     assert!(message.starts_with(&expected), "{message}");

@@ -48,7 +48,7 @@ const FIELD_MANAGER: &str = "kubectl-safe-drain";
 /// Makes a node unschedulable, or schedulable again.
 ///
 /// The patch names the resourceVersion it was decided on; a lost race is read and decided again. Afterwards the node is
-/// read back: [`Error::Answer`] if it does not stand as asked.
+/// read back: [`Error::Answer`] if it does not stand as asked, [`Error::Unverified`] if nobody knows.
 pub async fn cordon(
     connection: &Connection,
     node: &NodeName,
@@ -76,11 +76,13 @@ pub async fn cordon(
         tries += 1;
         let answer = match connection.call(&patch, api.patch(&node.0, &params, &Patch::Merge(&change))).await {
             Err(error) if error.is_conflict() && tries < CORDON_TRIES => continue,
+            // Without an answer nobody knows whether the server had done it.
+            Err(error @ (Error::Timeout { .. } | Error::Transport(_))) => return Err(unverified(&patch, error)),
             answer => answer?,
         };
         let stands = match effect {
             Effect::DryRun => answer,
-            Effect::Real => connection.call(&get, api.get(&node.0)).await?,
+            Effect::Real => connection.call(&get, api.get(&node.0)).await.map_err(|error| unverified(&patch, error))?,
         };
         if is_unschedulable(&stands) == unschedulable {
             return Ok(Cordon::Changed);
@@ -88,6 +90,10 @@ pub async fn cordon(
         let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
         return Err(Error::Answer { what: patch, reason });
     }
+}
+
+fn unverified(what: &str, source: Error) -> Error {
+    Error::Unverified { what: what.to_owned(), source: Box::new(source) }
 }
 
 fn is_unschedulable(node: &Node) -> bool {

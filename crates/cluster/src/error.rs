@@ -45,6 +45,14 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// A change was accepted, or may have been, and its effect could not be read back.
+    #[error("{what}: it may stand all the same, its effect could not be read back: {source}")]
+    Unverified {
+        /// What was asked.
+        what: String,
+        /// Why there was no answer.
+        source: Box<Error>,
+    },
     /// The request could not be built: a bug or an impossible name.
     #[error("{what}: {reason}")]
     Request {

@@ -1,6 +1,6 @@
 //! Looks at a cluster: reads everything that a plan needs into a snapshot, each kind in as few requests as it takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use disruption::{
     budget::ledger::Ledger,
@@ -34,9 +34,9 @@ pub enum WantedNodes {
 /// How large lists are read (`--chunk-size`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Chunks {
-    /// A first page of [`FIRST_CHUNK`] objects and the rest at once: at most two requests for a kind.
+    /// A first page of [`FIRST_CHUNK`] objects, as kubectl asks for, and large ones after it.
     #[default]
-    FirstAndRest,
+    Growing,
     /// Pages of this many objects.
     Of(u32),
     /// Everything in one answer.
@@ -45,6 +45,10 @@ pub enum Chunks {
 
 /// kubectl's chunk size: what fits here needs one request.
 pub const FIRST_CHUNK: u32 = 500;
+
+/// What follows: few round trips, and still an answer that comes well within the timeout of a request (some 50 MB of
+/// pods).
+const NEXT_CHUNK: u32 = 10_000;
 
 /// Requests under way at once. More would only queue at the server.
 const CONCURRENCY: usize = 10;
@@ -85,17 +89,14 @@ pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunk
             Err(error) => snapshot.mark_unknown(kind, degrade(error)?),
         }
     }
-    snapshot.taken_at = connection.server_now().unwrap_or(Timestamp::UNIX_EPOCH);
+    let no_clock = || Error::Answer { what: "read the server's clock".into(), reason: "no Date header".into() };
+    snapshot.taken_at = connection.server_now().ok_or_else(no_clock)?;
     Ok(snapshot)
 }
 
-/// Asks the server for the scale of the custom owners on which budgets of a drain depend.
-pub async fn observe_scales(
-    connection: &Connection,
-    snapshot: &mut Snapshot,
-    targets: &[NodeName],
-    options: &Options,
-) -> Result<(), Error> {
+/// Asks the server for the scale of the custom owners on which budgets of a drain depend. An owner about which it gives
+/// no answer stays unasked, so that its budgets are believed from their status.
+pub async fn observe_scales(connection: &Connection, snapshot: &mut Snapshot, targets: &[NodeName], options: &Options) {
     let leaving: Vec<_> =
         snapshot.pods.iter().filter(|pod| pod.node.as_ref().is_some_and(|node| targets.contains(node))).collect();
     let unasked = Ledger::open(snapshot, &leaving, options).unasked_scales(&snapshot.workloads);
@@ -104,20 +105,18 @@ pub async fn observe_scales(
         let name = ObjectName::new(namespace, &owner.name);
         by_version.entry((owner.group.clone(), owner.version.clone())).or_default().push((name, owner));
     }
-    let mut scales: HashMap<Uid, Scale> = HashMap::new();
     for ((group, version), owners) in by_version {
-        let served = discover(connection, &group, &version).await?;
+        let Ok(served) = discover(connection, &group, &version).await else { continue };
         let served = served.as_ref();
         let asked = stream::iter(owners).map(|(name, owner)| async move {
-            Ok((owner.uid.clone(), scale(connection, served, &name, &owner).await?))
+            let answer = scale(connection, served, &name, &owner).await;
+            Some((owner.uid, answer.ok()?))
         });
-        let answers: Vec<(Uid, Option<Scale>)> = asked.buffer_unordered(CONCURRENCY).try_collect().await?;
-        scales.extend(answers.into_iter().filter_map(|(uid, scale)| Some((uid, scale?))));
+        let answers: Vec<Option<(Uid, Scale)>> = asked.buffer_unordered(CONCURRENCY).collect().await;
+        for (owner, scale) in answers.into_iter().flatten() {
+            snapshot.workloads.insert_scale(owner, scale);
+        }
     }
-    for (owner, scale) in scales {
-        snapshot.workloads.insert_scale(owner, scale);
-    }
-    Ok(())
 }
 
 /// Reads nodes: by name in the order of the names, by selector in the server's order.
@@ -161,7 +160,7 @@ where
     let api: Api<K> = Api::all(connection.client().clone());
     let what = format!("list {}", K::plural(&()));
     params.limit = match chunks {
-        Chunks::FirstAndRest => Some(FIRST_CHUNK),
+        Chunks::Growing => Some(FIRST_CHUNK),
         Chunks::Of(size) => Some(size),
         Chunks::Whole => None,
     };
@@ -173,8 +172,8 @@ where
             Some(token) => params.continue_token = Some(token),
             None => return Ok(objects),
         }
-        if chunks == Chunks::FirstAndRest {
-            params.limit = None;
+        if chunks == Chunks::Growing {
+            params.limit = Some(NEXT_CHUNK);
         }
     }
 }
@@ -207,25 +206,25 @@ async fn discover(connection: &Connection, group: &str, version: &str) -> Result
     }
 }
 
-/// What the disruption controller would learn about an owner's scale; `None` where we may not ask.
+/// What the disruption controller would learn about an owner's scale.
 async fn scale(
     connection: &Connection,
     served: Option<&APIResourceList>,
     name: &ObjectName,
     owner: &OwnerRef,
-) -> Result<Option<Scale>, Error> {
+) -> Result<Scale, Error> {
     let OwnerRef { group, version, kind, .. } = owner;
     let resources = served.map(|list| list.resources.as_slice()).unwrap_or_default();
     let Some(resource) = resources.iter().find(|resource| &resource.kind == kind && !resource.name.contains('/'))
     else {
         let group_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
-        return Ok(Some(Scale::Failed(format!("no matches for kind {kind:?} in version {group_version:?}"))));
+        return Ok(Scale::Failed(format!("no matches for kind {kind:?} in version {group_version:?}")));
     };
     let plural = &resource.name;
     let subresource = format!("{plural}/scale");
     if !resources.iter().any(|resource| resource.name == subresource) {
         let dot = if group.is_empty() { "" } else { "." };
-        return Ok(Some(Scale::NotImplemented(format!("{plural}{dot}{group}"))));
+        return Ok(Scale::NotImplemented(format!("{plural}{dot}{group}")));
     }
     let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
     let path = format!("{root}/namespaces/{}/{plural}/{}/scale", name.namespace, name.name);
@@ -234,11 +233,10 @@ async fn scale(
     let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
     match connection.call(&what, connection.client().request::<autoscaling::Scale>(request)).await {
         Ok(scale) if scale.metadata.uid.as_deref() == Some(&owner.uid.0) => {
-            Ok(Some(Scale::Replicas(scale.spec.and_then(|spec| spec.replicas).unwrap_or_default())))
+            Ok(Scale::Replicas(scale.spec.and_then(|spec| spec.replicas).unwrap_or_default()))
         }
-        Ok(_) => Ok(Some(Scale::NotFound)),
-        Err(error) if error.is_not_found() => Ok(Some(Scale::NotFound)),
-        Err(error) if error.is_forbidden() => Ok(None),
+        Ok(_) => Ok(Scale::NotFound),
+        Err(error) if error.is_not_found() => Ok(Scale::NotFound),
         Err(error) => Err(error),
     }
 }

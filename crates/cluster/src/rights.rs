@@ -1,25 +1,33 @@
 //! Asks the server which rights we have, before the first write.
 
-use disruption::drain::rights::Right;
+use disruption::drain::rights::{Right, Scope};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Api, api::PostParams};
 
 use crate::{connect::Connection, error::Error};
 
-/// The rights among these that we do not have, in their order. One review each, all at once.
-pub async fn missing(connection: &Connection, rights: &[Right]) -> Result<Vec<Right>, Error> {
+/// Whether we have each of these rights, in their order. One review each, all at once. The server allows anybody to ask;
+/// where it doesn't, the error says so.
+pub async fn ask(connection: &Connection, questions: &[(Right, Scope<'_>)]) -> Result<Vec<bool>, Error> {
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client().clone());
     let api = &api;
-    let answers: Vec<(Right, bool)> = stream::iter(rights.iter().copied())
-        .map(|right| async move { Ok((right, is_granted(connection, api, right).await?)) })
-        .buffered(rights.len().max(1))
+    stream::iter(questions.iter().copied())
+        .map(|(right, scope)| async move { is_granted(connection, api, right, scope).await })
+        .buffered(CONCURRENCY)
         .try_collect()
-        .await?;
-    Ok(answers.into_iter().filter(|(_, granted)| !granted).map(|(right, _)| right).collect())
+        .await
 }
 
-async fn is_granted(connection: &Connection, api: &Api<SelfSubjectAccessReview>, right: Right) -> Result<bool, Error> {
+/// Reviews under way at once.
+const CONCURRENCY: usize = 10;
+
+async fn is_granted(
+    connection: &Connection,
+    api: &Api<SelfSubjectAccessReview>,
+    right: Right,
+    scope: Scope<'_>,
+) -> Result<bool, Error> {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
@@ -28,6 +36,8 @@ async fn is_granted(connection: &Connection, api: &Api<SelfSubjectAccessReview>,
                 group: text(right.group),
                 resource: text(right.resource),
                 subresource: text(right.subresource),
+                namespace: scope.namespace.map(str::to_owned),
+                name: scope.name.map(str::to_owned),
                 ..ResourceAttributes::default()
             }),
             ..SelfSubjectAccessReviewSpec::default()

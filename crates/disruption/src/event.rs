@@ -12,6 +12,13 @@ pub enum Event {
         /// Whether it had been cordoned before, so that nothing was sent.
         already: bool,
     },
+    /// A node could not be cordoned or uncordoned.
+    NodeRefused {
+        /// The node.
+        node: NodeName,
+        /// Why, in the server's words.
+        message: String,
+    },
     /// A node was uncordoned, or would have been in a dry run.
     NodeUncordoned {
         /// The node.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{
     model::{
         BudgetCondition, BudgetStatus, Deletion, DisruptionBudget, EmptyDir, JobRules, Node, NodeName, ObjectName,
-        OwnerRef, Phase, Pod, Selector, Uid, UnhealthyPods, UpdateStrategy, Workload, WorkloadKind,
+        OnEviction, OwnerRef, Phase, Pod, Selector, Uid, UnhealthyPods, UpdateStrategy, Workload, WorkloadKind,
     },
     snapshot::{Object, Snapshot},
 };
@@ -225,7 +225,12 @@ pub(crate) fn daemon_set(name: &str) -> Workload {
 
 /// A running Job that counts an eviction as a failure.
 pub(crate) fn job(name: &str) -> Workload {
-    let rules = JobRules { counts_evictions: true, backoff_limit: 6, is_suspended: false, is_finished: false };
+    let rules = JobRules {
+        on_eviction: OnEviction::CountsAsFailure,
+        backoff_limit: 6,
+        is_suspended: false,
+        is_finished: false,
+    };
     Workload { job: Some(rules), ..workload(WorkloadKind::Job, name) }
 }
 

@@ -16,4 +16,4 @@ pub use node::{Node, UNSCHEDULABLE_TAINT};
 pub use pod::{Deletion, EmptyDir, Phase, Pod, ToolHold};
 pub use quantity::{IntOrPercent, InvalidIntOrPercent};
 pub use selector::{InvalidSelector, Selector};
-pub use workload::{JobRules, UpdateStrategy, Workload, WorkloadKind};
+pub use workload::{JobRules, OnEviction, UpdateStrategy, Workload, WorkloadKind};

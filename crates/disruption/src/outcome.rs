@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The exit codes of both plugins. One table: `--help`, the README and the tests read it from here.
+/// The exit codes of both plugins. One table: `--help` is made from it, and the README is tested against it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// Done, or the plan is clear, or a selector matched nothing (which is said).
@@ -63,6 +63,24 @@ impl Exit {
             Self::Superseded => 10,
             Self::Forbidden => 11,
             Self::Interrupted => 130,
+        }
+    }
+
+    /// What it means, as `--help` says it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done, or nothing to do",
+            Self::Error => "error or wrong usage",
+            Self::Refused => "refused: needs a flag or an answer",
+            Self::Blocked => "a disruption budget blocks",
+            Self::NoRoom => "no room for a replacement, or it did not become Ready in time",
+            Self::Unfinished => "unfinished: the deadline passed",
+            Self::Undone => "the rollout stalled and was undone, verified good",
+            Self::UndoUnverified => "the rollout stalled and its undo could not be verified",
+            Self::NotUndone => "the rollout stalled and was not undone",
+            Self::Superseded => "superseded, deleted, taken over, or somebody else is at it",
+            Self::Forbidden => "the server forbids something that is needed",
+            Self::Interrupted => "interrupted",
         }
     }
 

@@ -8,26 +8,9 @@ use disruption::outcome::Exit;
 pub fn exit_codes(exits: &[Exit]) -> String {
     let mut text = String::from("Exit codes:");
     for exit in exits {
-        let _ = write!(text, "\n  {:>3}  {}", exit.code(), meaning(*exit));
+        let _ = write!(text, "\n  {:>3}  {}", exit.code(), exit.meaning());
     }
     text
-}
-
-fn meaning(exit: Exit) -> &'static str {
-    match exit {
-        Exit::Done => "done, or nothing to do",
-        Exit::Error => "error or wrong usage",
-        Exit::Refused => "refused: needs a flag or an answer",
-        Exit::Blocked => "a disruption budget blocks",
-        Exit::NoRoom => "no room for a replacement, or it did not become Ready in time",
-        Exit::Unfinished => "unfinished: the deadline passed",
-        Exit::Undone => "the rollout stalled and was undone, verified good",
-        Exit::UndoUnverified => "the rollout stalled and its undo could not be verified",
-        Exit::NotUndone => "the rollout stalled and was not undone",
-        Exit::Superseded => "superseded, deleted, taken over, or somebody else is at it",
-        Exit::Forbidden => "the server forbids something that is needed",
-        Exit::Interrupted => "interrupted",
-    }
 }
 
 #[cfg(test)]

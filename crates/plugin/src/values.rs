@@ -13,7 +13,7 @@ use crate::printer::Printer;
 pub struct Complaint(String);
 
 /// `--dry-run`, to be flattened into a command's flags.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct DryRunFlag {
     /// Must be "none", "server", or "client". If client strategy, only print what would be done, without sending it.
     /// If server strategy, submit server-side requests without persisting them.
@@ -62,7 +62,7 @@ impl DryRunFlag {
 }
 
 /// `-o`, to be flattened into a command's flags.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct OutputFlag {
     /// Output format. One of: (json, yaml).
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_parser = format)]

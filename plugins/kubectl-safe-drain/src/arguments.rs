@@ -24,7 +24,6 @@ use plugin::{
 #[command(
     name = "safe-drain",
     version,
-    args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]),
     after_long_help = examples(),
@@ -48,7 +47,7 @@ pub(crate) enum Command {
     Version(VersionFlags),
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "kubectl's flags are what they are")]
 pub(crate) struct DrainFlags {
     #[command(flatten)]
@@ -88,7 +87,7 @@ pub(crate) struct DrainFlags {
     #[arg(long)]
     disable_eviction: bool,
 
-    /// Skip pods whose deletion began more than this many seconds ago; zero never skips
+    /// Skip pods whose deletion timestamp lies more than this many seconds back; zero never skips
     #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
     skip_wait_for_delete_timeout: i64,
 
@@ -97,7 +96,7 @@ pub(crate) struct DrainFlags {
     chunk_size: Option<i64>,
 
     /// How many Ready pods of a workload without a disruption budget may be missing at once: auto (what its own rolling
-    /// update would take), a count, a percentage, or unlimited (kubectl's way)
+    /// update would take), a count, a percentage (of which at least 1), or unlimited (kubectl's way)
     #[arg(long, value_name = "LIMIT", default_value = "auto", value_parser = max_unavailable)]
     max_unavailable: MaxUnavailable,
 
@@ -127,7 +126,7 @@ pub(crate) struct VersionFlags {
 }
 
 /// Which nodes: by name or by selector.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct NodesFlags {
     /// Nodes, as NAME or node/NAME
     #[arg(value_name = "NODE")]
@@ -144,6 +143,17 @@ pub(crate) struct Request {
     pub(crate) nodes: WantedNodes,
     pub(crate) options: Options,
     pub(crate) chunks: Chunks,
+}
+
+impl Arguments {
+    /// Flags of a drain before a command would say nothing: they belong behind it.
+    pub(crate) fn check(&self) -> Result<(), CliError> {
+        let nothing = Self::parse_from([""]).drain;
+        if self.command.is_none() || self.drain == nothing {
+            return Ok(());
+        }
+        Err(CliError::usage("kubectl safe-drain", "nodes and flags of a command go behind it, as in plan NODE --force"))
+    }
 }
 
 impl DrainFlags {
@@ -167,7 +177,7 @@ impl DrainFlags {
                 max_unavailable: self.max_unavailable,
             },
             chunks: match self.chunk_size {
-                None => Chunks::FirstAndRest,
+                None => Chunks::Growing,
                 Some(0) => Chunks::Whole,
                 Some(size) => Chunks::Of(
                     u32::try_from(size)
@@ -212,6 +222,10 @@ fn node_name(argument: &str) -> Result<NodeName, CliError> {
         Some(("node" | "nodes" | "no", name)) => name,
         Some((kind, _)) => return Err(CliError::new(format!("expected resource of type node, got {kind:?}"))),
     };
+    if argument == name && COMMANDS.contains(&name) {
+        return Err(CliError::new(format!("{name:?} is a command here, which goes first"))
+            .hint(format!("write node/{name} for a node that is called so")));
+    }
     let is_valid = !name.is_empty()
         && name.len() <= MAX_NODE_NAME
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
@@ -221,6 +235,9 @@ fn node_name(argument: &str) -> Result<NodeName, CliError> {
         Err(CliError::new(format!("{name:?} is not a valid node name: lower case letters, digits, '-' and '.'")))
     }
 }
+
+/// Words that are commands when they stand first, so they are no bare names of nodes.
+const COMMANDS: [&str; 4] = ["plan", "cordon", "uncordon", "version"];
 
 /// The longest name of a node: a DNS subdomain.
 const MAX_NODE_NAME: usize = 253;
@@ -239,6 +256,7 @@ fn grace_period(seconds: i64) -> Result<Option<u32>, CliError> {
 
 fn max_unavailable(text: &str) -> Result<MaxUnavailable, String> {
     match text {
+        "0" | "0%" => Err("with 0 no pod could ever go".to_owned()),
         "auto" => Ok(MaxUnavailable::Auto),
         "unlimited" => Ok(MaxUnavailable::Unlimited),
         _ => text
@@ -282,10 +300,34 @@ mod tests {
         check("worker-3", Ok("worker-3"));
         check("node/worker-3", Ok("worker-3"));
         check("nodes/a.example.com", Ok("a.example.com"));
+        check("node/plan", Ok("plan"));
+        check("plan", Err("\"plan\" is a command here, which goes first"));
         check("pod/web", Err("expected resource of type node, got \"pod\""));
         check("node/a/b", Err("arguments in resource/name form may not have more than one slash"));
         check("", Err("\"\" is not a valid node name: lower case letters, digits, '-' and '.'"));
         check("node/..\u{1b}", Err("\"..\\u{1b}\" is not a valid node name: lower case letters, digits, '-' and '.'"));
+    }
+
+    #[test]
+    fn flags_before_a_command() {
+        #[track_caller]
+        fn check(args: &str, command: &str, accepted: bool) {
+            let parsed = Arguments::try_parse_from(args.split(' ')).unwrap();
+            let name = parsed.command.as_ref().map_or("drain", |command| match command {
+                Command::Plan(_) => "plan",
+                Command::Cordon(_) => "cordon",
+                Command::Uncordon(_) => "uncordon",
+                Command::Version(_) => "version",
+            });
+            assert_eq!((name, parsed.check().is_ok()), (command, accepted), "{args}");
+        }
+        check("safe-drain n", "drain", true);
+        check("safe-drain --force n", "drain", true);
+        check("safe-drain plan n --force", "plan", true);
+        check("safe-drain uncordon n", "uncordon", true);
+        check("safe-drain --force plan n", "plan", false);
+        check("safe-drain --dry-run cordon n", "cordon", false);
+        check("safe-drain -o json version", "version", false);
     }
 
     #[test]

@@ -43,25 +43,27 @@ pub(crate) async fn run(flags: &CordonFlags, wish: Wish, shell: &mut Shell) -> R
             DryRun::Server => set(&connection, &node.name, wish, Effect::DryRun).await,
             DryRun::None => set(&connection, &node.name, wish, Effect::Real).await,
         };
-        match outcome {
+        let event = match outcome {
             Ok(cordon) => {
+                exits.push(Exit::Done);
                 let (node, already) = (node.name, cordon == Cordon::Already);
-                let event = match wish {
+                match wish {
                     Wish::Unschedulable => Event::NodeCordoned { node, already },
                     Wish::Schedulable => Event::NodeUncordoned { node, already },
-                };
-                let at = connection.server_now();
-                report::tell(&mut shell.printer, &event, at, dry_run, flags.output.output)?;
-                exits.push(Exit::Done);
+                }
             }
             Err(error) => {
                 let verb = if wish == Wish::Unschedulable { "cordon" } else { "uncordon" };
-                let message = format!("unable to {verb} node {:?}: {error}", node.name.0);
-                let error = CliError::new(message).exit(CliError::from(error).exit);
+                let message = error.to_string();
+                let full = format!("unable to {verb} node {:?}: {message}", node.name.0);
+                let as_usual = CliError::from(error);
+                let error = CliError { hints: as_usual.hints, ..CliError::new(full).exit(as_usual.exit) };
                 shell.printer.error(&error);
                 exits.push(error.exit);
+                Event::NodeRefused { node: node.name, message }
             }
-        }
+        };
+        report::tell(&mut shell.printer, &event, connection.server_now(), dry_run, flags.output.output)?;
     }
     Ok(Exit::of_all(exits))
 }

@@ -18,8 +18,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> {
+    arguments.check()?;
     match arguments.command {
-        Some(Command::Plan(flags)) => plan::run(flags, shell).await,
+        Some(Command::Plan(flags)) => {
+            let dry_run = flags.dry_run.strategy(&mut shell.printer);
+            plan::run(flags, dry_run, shell).await
+        }
         Some(Command::Cordon(flags)) => cordon::run(&flags, cordon::Wish::Unschedulable, shell).await,
         Some(Command::Uncordon(flags)) => cordon::run(&flags, cordon::Wish::Schedulable, shell).await,
         Some(Command::Version(flags)) => version::run(&flags, shell),
@@ -28,8 +32,9 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
 }
 
 async fn drain(flags: arguments::DrainFlags, shell: &mut Shell) -> Result<Exit, CliError> {
-    if flags.dry_run.strategy(&mut shell.printer) != DryRun::None {
-        return plan::run(flags, shell).await;
+    let dry_run = flags.dry_run.strategy(&mut shell.printer);
+    if dry_run != DryRun::None {
+        return plan::run(flags, dry_run, shell).await;
     }
     flags.resolve()?;
     Err(CliError::new("draining comes next: this version plans, cordons and uncordons, and evicts nothing")

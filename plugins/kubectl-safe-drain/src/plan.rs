@@ -1,6 +1,6 @@
 //! `plan`, and `--dry-run`: what a drain would do, from a live cluster or from a file.
 
-use std::{fs::File, io, path::Path};
+use std::{collections::BTreeSet, fs::File, io, path::Path};
 
 use cluster::{
     act::{self, Effect, Removal},
@@ -11,15 +11,16 @@ use cluster::{
 };
 use disruption::{
     drain::{
-        document::{DrainPlan, Place, ServerAnswer, ServerRequest},
+        document::{DrainPlan, Place, PodAction, RefusedBy, ServerAnswer, ServerRequest, Unknown},
         options::Options,
         plan::{self, PlanError},
-        rights::{Naming, Right, required},
+        rights::{Naming, Right, Scope, required},
     },
     model::{NodeName, ObjectName, Uid},
     outcome::Exit,
     snapshot::{self, Kind, Snapshot, Unreadable},
 };
+use kube::core::Status;
 use plugin::{error::CliError, shell::Shell, values::DryRun};
 
 use crate::{
@@ -30,9 +31,8 @@ use crate::{
 /// Requests of a server dry run under way at once.
 const CONCURRENCY: usize = 10;
 
-pub(crate) async fn run(flags: DrainFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+pub(crate) async fn run(flags: DrainFlags, dry_run: DryRun, shell: &mut Shell) -> Result<Exit, CliError> {
     let request = flags.resolve()?;
-    let dry_run = flags.dry_run.strategy(&mut shell.printer);
     let (document, missing) = match &flags.from_file {
         Some(_) if dry_run == DryRun::Server => {
             return Err(CliError::new("--dry-run=server needs a server, --from-file has none"));
@@ -41,17 +41,14 @@ pub(crate) async fn run(flags: DrainFlags, shell: &mut Shell) -> Result<Exit, Cl
             let mut snapshot = read_file(path)?;
             snapshot.taken_at = flags.now.unwrap_or(snapshot.taken_at);
             let targets = targets(&snapshot, &request.nodes)?;
-            (Some(write_down(&snapshot, &targets, &request.options, Place::default())?), Vec::new())
+            (write_down(&snapshot, &targets, &request.options, Place::default())?, Vec::new())
         }
         None => look(&request, dry_run, shell).await?,
-    };
-    let Some(document) = document else {
-        return Ok(Exit::Done);
     };
     if let (true, WantedNodes::Selected(selector)) = (document.nodes.is_empty(), &request.nodes) {
         cordon::nothing_selected(shell, selector);
     }
-    warn_of_unknowns(&document, flags.from_file.is_some(), shell);
+    warn_of_unknowns(&document, shell);
     match flags.output.output {
         Some(format) => shell.printer.out.document(format, &document)?,
         None => render::plan(&mut shell.printer.out, &document),
@@ -63,11 +60,7 @@ pub(crate) async fn run(flags: DrainFlags, shell: &mut Shell) -> Result<Exit, Cl
 }
 
 /// Plans from a live cluster. The rights that reading doesn't prove are asked for beside it.
-async fn look(
-    request: &Request,
-    dry_run: DryRun,
-    shell: &mut Shell,
-) -> Result<(Option<DrainPlan>, Vec<Right>), CliError> {
+async fn look(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(DrainPlan, Vec<Right>), CliError> {
     let connection = shell.connect()?;
     let naming = match request.nodes {
         WantedNodes::Named(_) => Naming::Names,
@@ -77,28 +70,70 @@ async fn look(
         .into_iter()
         .filter(|right| !matches!(right.verb, "get" | "list"))
         .collect();
-    let (snapshot, missing) = futures::join!(
+    let everywhere: Vec<_> = rights.iter().map(|right| (*right, Scope::default())).collect();
+    let (snapshot, granted) = futures::join!(
         // On the heap: nine lists at once are too large for every caller's stack.
         Box::pin(observe::observe(&connection, &request.nodes, request.chunks)),
-        rights::missing(&connection, &rights)
+        rights::ask(&connection, &everywhere)
     );
     let mut snapshot = snapshot?;
-    let missing = missing?;
     let targets = targets(&snapshot, &request.nodes)?;
-    observe::observe_scales(&connection, &mut snapshot, &targets, &request.options).await?;
+    observe::observe_scales(&connection, &mut snapshot, &targets, &request.options).await;
     let place = Place {
         context: connection.context().map(str::to_owned),
         // In a pod there is no name for the cluster but its address.
         cluster: Some(connection.cluster().unwrap_or(connection.server()).to_owned()),
     };
     let mut document = write_down(&snapshot, &targets, &request.options, place)?;
+    let missing = match granted {
+        Ok(granted) => {
+            let denied = rights.into_iter().zip(granted).filter(|(_, granted)| !granted).map(|(right, _)| right);
+            missing_where_needed(&connection, denied, &document).await?
+        }
+        Err(error) => {
+            let resource = "selfsubjectaccessreviews.authorization.k8s.io".to_owned();
+            document.unknowns.push(Unknown { resource, message: error.to_string() });
+            Vec::new()
+        }
+    };
     if !missing.is_empty() {
-        document.forbid();
+        document.forbid(&missing);
     } else if dry_run == DryRun::Server {
-        let answers = ask_server(&connection, &document, &request.options).await?;
+        let answers = ask_server(&connection, &document, &request.options).await;
         document.record_server_answers(answers);
     }
-    Ok((Some(document), missing))
+    Ok((document, missing))
+}
+
+/// Of rights that we don't have everywhere, those that we don't have where this drain needs them: on its nodes, and in
+/// the namespaces of the pods that leave. Watching the pods of a node needs the whole cluster.
+async fn missing_where_needed(
+    connection: &Connection,
+    denied: impl Iterator<Item = Right>,
+    document: &DrainPlan,
+) -> Result<Vec<Right>, CliError> {
+    let namespaces: BTreeSet<&str> =
+        document.pods.iter().filter(|pod| pod.action != PodAction::Skip).map(|pod| pod.namespace.as_str()).collect();
+    let mut missing = Vec::new();
+    for right in denied {
+        let questions: Vec<(Right, Scope<'_>)> = match right.resource {
+            "nodes" => document
+                .nodes
+                .iter()
+                .map(|node| (right, Scope { name: Some(&node.name), ..Scope::default() }))
+                .collect(),
+            _ if right.verb == "watch" => Vec::new(),
+            _ => namespaces
+                .iter()
+                .map(|namespace| (right, Scope { namespace: Some(namespace), ..Scope::default() }))
+                .collect(),
+        };
+        let granted = rights::ask(connection, &questions).await?;
+        if right.verb == "watch" || granted.contains(&false) {
+            missing.push(right);
+        }
+    }
+    Ok(missing)
 }
 
 fn write_down(
@@ -150,21 +185,20 @@ fn read_file(path: &Path) -> Result<Snapshot, CliError> {
     snapshot.map_err(|error| CliError::new(format!("cannot read a snapshot from {name}: {error}")))
 }
 
-/// One warning for each kind that the server kept from us; one for all that a file lacks.
-fn warn_of_unknowns(document: &DrainPlan, is_file: bool, shell: &mut Shell) {
-    if is_file {
-        let missing: Vec<&str> = document
-            .unknowns
-            .iter()
-            .filter(|unknown| unknown.message == Unreadable::NotInFile.to_string())
-            .map(|unknown| unknown.resource.as_str())
-            .collect();
-        if !missing.is_empty() {
-            shell.printer.warning(&format!("the file has no {}: unknown, not empty", missing.join(", ")));
-        }
-        return;
+/// One warning for each kind that the server kept from us; one for all that a file lacks and this plan would need.
+fn warn_of_unknowns(document: &DrainPlan, shell: &mut Shell) {
+    let not_in_file = Unreadable::NotInFile.to_string();
+    let (lacking, withheld): (Vec<&Unknown>, Vec<&Unknown>) =
+        document.unknowns.iter().partition(|unknown| unknown.message == not_in_file);
+    let lacking: Vec<&str> = lacking
+        .into_iter()
+        .filter(|unknown| document.needs(unknown))
+        .map(|unknown| unknown.resource.as_str())
+        .collect();
+    if !lacking.is_empty() {
+        shell.printer.warning(&format!("the file has no {}: unknown, not empty", lacking.join(", ")));
     }
-    for unknown in &document.unknowns {
+    for unknown in withheld {
         shell.printer.warning(&format!("{} unknown: {}", unknown.resource, unknown.message));
     }
 }
@@ -180,18 +214,14 @@ fn forbidden(right: Right) -> CliError {
 }
 
 /// Sends the server's own dry run of the cordon and of each eviction of the first wave.
-async fn ask_server(
-    connection: &Connection,
-    document: &DrainPlan,
-    options: &Options,
-) -> Result<Vec<ServerAnswer>, CliError> {
+async fn ask_server(connection: &Connection, document: &DrainPlan, options: &Options) -> Vec<ServerAnswer> {
     use futures::{StreamExt as _, stream};
 
     let mut answers = Vec::new();
     for node in document.nodes.iter().filter(|node| node.will_cordon) {
         let name = NodeName(node.name.clone());
         let outcome = act::cordon(connection, &name, true, Effect::DryRun).await.map(drop);
-        answers.push(answer(format!("node/{}", node.name), ServerRequest::Cordon, outcome)?);
+        answers.push(answer(format!("node/{}", node.name), ServerRequest::Cordon, outcome));
     }
     let (request, removal) = if options.disable_eviction {
         (ServerRequest::Delete, Removal::Delete)
@@ -199,36 +229,86 @@ async fn ask_server(
         (ServerRequest::Evict, Removal::Evict)
     };
     let first_wave: Vec<_> = document.pods.iter().filter(|pod| pod.wave == Some(1)).collect();
-    let outcomes: Vec<_> = stream::iter(first_wave)
-        .map(|pod| async move {
-            let name = ObjectName::new(&pod.namespace, &pod.name);
-            let uid = Uid(pod.uid.clone());
-            let outcome =
-                act::remove(connection, &name, &uid, removal, options.grace_period_seconds, Effect::DryRun).await;
-            (format!("pod/{name}"), outcome)
-        })
-        .buffered(CONCURRENCY)
-        .collect()
-        .await;
-    for (object, outcome) in outcomes {
-        answers.push(answer(object, request, outcome)?);
-    }
-    Ok(answers)
+    let evictions = stream::iter(first_wave).map(|pod| async move {
+        let name = ObjectName::new(&pod.namespace, &pod.name);
+        let uid = Uid(pod.uid.clone());
+        let outcome = act::remove(connection, &name, &uid, removal, options.grace_period_seconds, Effect::DryRun).await;
+        answer(format!("pod/{name}"), request, outcome)
+    });
+    answers.extend(evictions.buffered(CONCURRENCY).collect::<Vec<_>>().await);
+    answers
 }
 
-fn answer(object: String, request: ServerRequest, outcome: Result<(), Error>) -> Result<ServerAnswer, CliError> {
-    let (accepted, code, budget, message) = match outcome {
-        Ok(()) => (true, None, false, String::new()),
+fn answer(object: String, request: ServerRequest, outcome: Result<(), Error>) -> ServerAnswer {
+    let accepted =
+        |object| ServerAnswer { object, request, accepted: true, code: None, refused_by: None, message: String::new() };
+    match outcome {
+        Ok(()) => accepted(object),
         // The pod went meanwhile, or another took its name: nothing is left to evict.
-        Err(error) if error.is_not_found() || error.is_conflict() => (true, None, false, String::new()),
+        Err(error) if request != ServerRequest::Cordon && is_gone(&error) => accepted(object),
         Err(Error::Api(status)) => {
-            let causes = status.details.iter().flat_map(|details| &details.causes);
-            let budget = causes.clone().find(|cause| cause.reason == "DisruptionBudget");
-            let by_budget = budget.is_some() || status.message.contains("more than one PodDisruptionBudget");
-            let message = budget.map_or(status.message.clone(), |cause| cause.message.clone());
-            (false, Some(status.code), by_budget, message)
+            let refused_by = refuser(&status);
+            let (code, message) = (Some(status.code), budget_cause(&status).unwrap_or(status.message));
+            ServerAnswer { object, request, accepted: false, code, refused_by: Some(refused_by), message }
         }
-        Err(other) => return Err(other.into()),
-    };
-    Ok(ServerAnswer { object, request, accepted, code, by_budget: budget, message })
+        Err(error) => {
+            let (refused_by, message) = (Some(RefusedBy::NoAnswer), error.to_string());
+            ServerAnswer { object, request, accepted: false, code: None, refused_by, message }
+        }
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.is_not_found() || (error.is_conflict() && error.to_string().contains("UID in the precondition"))
+}
+
+/// What a budget says of its refusal, in the status's causes.
+fn budget_cause(status: &Status) -> Option<String> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.filter(|cause| cause.reason == "DisruptionBudget").map(|cause| cause.message.clone()).next()
+}
+
+/// Who refused (`eviction.go`): a 429 without a budget's cause is throttling, a 403 about the budget is the budget's.
+fn refuser(status: &Status) -> RefusedBy {
+    let is_about_budget = status.details.as_ref().is_some_and(|details| details.kind == "poddisruptionbudget")
+        || status.message.starts_with("This pod has more than one PodDisruptionBudget");
+    match status.code {
+        _ if is_about_budget || budget_cause(status).is_some() => RefusedBy::Budget,
+        429 | 500.. => RefusedBy::NoAnswer,
+        _ => RefusedBy::Server,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn who_refused() {
+        #[track_caller]
+        fn check(status: serde_json::Value, request: ServerRequest, expected: Option<RefusedBy>) {
+            let status: Status = serde_json::from_value(status).unwrap();
+            let shown = format!("{status:?}");
+            let answer = answer("pod/a/b".into(), request, Err(Error::Api(Box::new(status))));
+            assert_eq!((answer.refused_by, answer.accepted), (expected, expected.is_none()), "{shown}");
+        }
+        use ServerRequest::{Cordon, Evict};
+        let cause = json!({"causes": [{"reason": "DisruptionBudget", "message": "needs 2 healthy pods"}]});
+        check(json!({"code": 429, "reason": "TooManyRequests", "details": cause}), Evict, Some(RefusedBy::Budget));
+        check(json!({"code": 429, "reason": "TooManyRequests"}), Evict, Some(RefusedBy::NoAnswer));
+        check(json!({"code": 503}), Evict, Some(RefusedBy::NoAnswer));
+        check(json!({"code": 500, "message": "Internal error occurred: webhook"}), Evict, Some(RefusedBy::NoAnswer));
+        let several =
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        check(json!({"code": 500, "message": several}), Evict, Some(RefusedBy::Budget));
+        let budget = json!({"kind": "poddisruptionbudget", "group": "policy"});
+        check(json!({"code": 403, "reason": "Forbidden", "details": budget}), Evict, Some(RefusedBy::Budget));
+        check(json!({"code": 403, "reason": "Forbidden", "message": "denied"}), Evict, Some(RefusedBy::Server));
+        check(json!({"code": 404, "reason": "NotFound"}), Evict, None);
+        check(json!({"code": 404, "reason": "NotFound"}), Cordon, Some(RefusedBy::Server));
+        let uid = "the UID in the precondition (a) does not match the UID in record (b)";
+        check(json!({"code": 409, "reason": "Conflict", "message": uid}), Evict, None);
+        check(json!({"code": 409, "reason": "Conflict", "message": "changed"}), Cordon, Some(RefusedBy::Server));
+    }
 }

@@ -7,6 +7,7 @@ use disruption::drain::document::{
     PlannedWave, PodAction, PodBudget, PodBudgetVerdict, PodOwner, PodReason, ReasonSeverity, Replacement,
     ReplacementVerdict, ServerAnswer, ServerRequest, Surge, Unknown,
 };
+use disruption::outcome::Exit;
 use owo_colors::Style;
 use plugin::{
     printer::Output,
@@ -49,8 +50,8 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
         (None, Some(cluster)) => format!("cluster {cluster}"),
         (None, None) => "from a file".to_owned(),
     };
-    out.line(styles.dim.style(format!("{}, {taken_at:.0}", text::one_line(&place))));
-    print_verdict(out, *verdict, message);
+    print_wrapped(out, "", &format!("{place}, {taken_at:.0}"), Style::new());
+    print_verdict(out, *verdict, *exit_code, message);
 
     print_nodes(out, nodes, pods);
     print_pods(out, pods);
@@ -60,14 +61,14 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     print_surges(out, surges);
     print_waves(out, waves);
     print_server(out, server_dry_run);
-    print_unknowns(out, unknowns);
+    print_unknowns(out, unknowns.iter().filter(|unknown| plan.needs(unknown)));
     print_diff(out, diff, *verdict);
 
     out.line("");
-    if *verdict == PlanVerdict::Clear && !waves.is_empty() {
-        out.line(format_args!("Takes at most about {}.", duration(*estimated_seconds)));
+    if *exit_code == 0 && !waves.is_empty() && stops_surely(nodes, pods) {
+        out.line(format_args!("Takes about {}.", duration(*estimated_seconds)));
     }
-    print_verdict(out, *verdict, message);
+    print_verdict(out, *verdict, *exit_code, message);
     if let Some(next) = next_step(pods, options) {
         print_wrapped(out, "next: ", &next, styles.hint);
     }
@@ -76,15 +77,25 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     }
 }
 
-fn print_verdict(out: &mut Output, verdict: PlanVerdict, message: &str) {
+fn print_verdict(out: &mut Output, verdict: PlanVerdict, exit_code: u8, message: &str) {
     let styles = out.styles();
     let (word, style) = match verdict {
+        _ if exit_code == Exit::Forbidden.code() => ("FORBIDDEN: ", styles.error),
+        PlanVerdict::Clear if exit_code != 0 => ("UNCERTAIN: ", styles.warning),
         PlanVerdict::Clear => ("CLEAR: ", styles.good),
         PlanVerdict::Refused => ("REFUSED: ", styles.error),
         PlanVerdict::Blocked => ("BLOCKED: ", styles.error),
         PlanVerdict::NoRoom => ("NO ROOM: ", styles.error),
     };
     print_wrapped(out, word, message, style);
+}
+
+/// Whether nothing is known that would keep a pod from stopping: then an estimate means something.
+fn stops_surely(nodes: &[PlannedNode], pods: &[PlannedPod]) -> bool {
+    let hangs = |pod: &PlannedPod| {
+        pod.action == PodAction::Wait || pod.reasons.iter().any(|reason| reason.code == "Finalizers")
+    };
+    nodes.iter().all(|node| node.ready == Some(true)) && !pods.iter().any(hangs)
 }
 
 fn heading(out: &mut Output, title: &str, style: Style) {
@@ -130,15 +141,16 @@ fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
     type Like<'a> = (PodAction, &'a str, String, String, String);
     let mut rows: BTreeMap<Like<'_>, Vec<&PlannedPod>> = BTreeMap::new();
     for pod in pods {
-        let PlannedPod { namespace, name, uid: _, node: _, owner, action, reasons: _, budget, wave: _, replacement } =
-            pod;
+        let PlannedPod { namespace, name, uid: _, node: _, owner, action, reasons, budget, wave: _, replacement } = pod;
         let what = match owner {
             // They all stay; which ones is said among the reasons.
             Some(PodOwner { kind, .. }) if kind == "DaemonSet" => "daemonsets".to_owned(),
             Some(PodOwner { kind, name }) => format!("{}/{name}", kind.to_lowercase()),
             None => format!("pod/{name}"),
         };
-        rows.entry((*action, namespace, what, budget_word(budget), comes_back(replacement))).or_default().push(pod);
+        rows.entry((*action, namespace, what, budget_word(budget), comes_back(replacement, reasons)))
+            .or_default()
+            .push(pod);
     }
     if rows.is_empty() {
         return;
@@ -183,9 +195,11 @@ fn budget_word(budget: &PodBudget) -> String {
     format!("{}: {word}", names.join(","))
 }
 
-fn comes_back(replacement: &Replacement) -> String {
+fn comes_back(replacement: &Replacement, why: &[PodReason]) -> String {
+    let is_uncertain = why.iter().any(|reason| matches!(reason.code.as_str(), "CustomController" | "OwnerUnknown"));
     let Replacement { verdict, by, reasons } = replacement;
     let word = match (verdict, by) {
+        (_, Some(_)) if is_uncertain => "?",
         // Nothing is said about the return of a pod that does not leave.
         (_, None) if reasons.is_empty() => "stays",
         (ReplacementVerdict::None, _) => "no",
@@ -262,8 +276,11 @@ fn what(namespace: &str, kind: &str, name: &str) -> String {
 fn print_budgets(out: &mut Output, budgets: &[PlannedBudget], pods: &[PlannedPod]) {
     let slows = |budget: &&PlannedBudget| {
         let covers = |pod: &&PlannedPod| pod.namespace == budget.namespace && pod.budget.names.contains(&budget.name);
-        budget.verdict != BudgetVerdict::Open
-            || pods.iter().filter(covers).any(|pod| pod.wave.is_some_and(|wave| wave > 1))
+        let waits = |pod: &PlannedPod| match pod.budget.verdict {
+            PodBudgetVerdict::Allowed | PodBudgetVerdict::Free => false,
+            _ => pod.action != PodAction::Skip,
+        };
+        budget.verdict != BudgetVerdict::Open || pods.iter().filter(covers).any(waits)
     };
     let (slow, fast): (Vec<&PlannedBudget>, Vec<&PlannedBudget>) = budgets.iter().partition(slows);
     if !slow.is_empty() {
@@ -369,7 +386,7 @@ fn print_server(out: &mut Output, answers: &[ServerAnswer]) {
     let styles = out.styles().clone();
     let title = format!("Server dry run: {accepted} of {} requests accepted", answers.len());
     heading(out, &title, if accepted == answers.len() { styles.heading } else { styles.error });
-    for ServerAnswer { object, request, accepted, code, by_budget: _, message } in answers {
+    for ServerAnswer { object, request, accepted, code, refused_by: _, message } in answers {
         if *accepted {
             continue;
         }
@@ -383,16 +400,15 @@ fn print_server(out: &mut Output, answers: &[ServerAnswer]) {
     }
 }
 
-fn print_unknowns(out: &mut Output, unknowns: &[Unknown]) {
-    if unknowns.is_empty() {
-        return;
-    }
+fn print_unknowns<'a>(out: &mut Output, unknowns: impl Iterator<Item = &'a Unknown>) {
     let mut table = Table::new(["UNKNOWN", "WHY"]);
     for Unknown { resource, message } in unknowns {
         table.row([resource.as_str().into(), message.as_str().into()]);
     }
-    out.line("");
-    out.table(&table);
+    if !table.is_empty() {
+        out.line("");
+        out.table(&table);
+    }
 }
 
 fn print_diff(out: &mut Output, diff: &str, verdict: PlanVerdict) {

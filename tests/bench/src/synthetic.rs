@@ -396,13 +396,6 @@ impl Workload {
             ])
         };
         json!({
-            "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{
-                "podAffinityTerm": {
-                    "labelSelector": {"matchLabels": {"app.kubernetes.io/name": self.name}},
-                    "topologyKey": "topology.kubernetes.io/zone",
-                },
-                "weight": 100,
-            }]}},
             "containers": [self.container()],
             "dnsPolicy": "ClusterFirst", "enableServiceLinks": true, "preemptionPolicy": "PreemptLowerPriority",
             "priority": 0, "restartPolicy": if self.kind == Kind::Job { "Never" } else { "Always" },

@@ -377,7 +377,9 @@ impl Owner {
         let workload = match self.kind {
             Kind::Deployment | Kind::Held => world.deployment(name),
             Kind::Crowded => {
-                let ports = json!([{"containerPort": 80, "hostPort": 8080}]);
+                // Owners of one namespace share a node, but no port.
+                let number: u16 = name.rsplit('-').next().context("a number")?.parse()?;
+                let ports = json!([{"containerPort": 80, "hostPort": 8080 + number}]);
                 let container = json!({"name": "main", "image": "registry.test/app:1", "ports": ports});
                 world.deployment(name).patch(json!({"spec": {"template": {"spec": {"containers": [container]}}}}))
             }
@@ -579,7 +581,9 @@ async fn enter(world: &World, pod: &Pod, state: State) -> Result<()> {
 /// Deletes a Deployment whose ReplicaSet then hangs on a finalizer, with its pods.
 async fn hold(world: &World, name: &str) -> Result<()> {
     let sets = world.api::<ReplicaSet>();
-    let set = sets.list(&ListParams::default().labels(&format!("app={name}"))).await?.items.remove(0).name_any();
+    let of_deployment = watcher::Config::default().labels(&format!("app={name}"));
+    let made = wait::until_all(sets.clone(), of_deployment, "a ReplicaSet", LIMIT, |sets| !sets.is_empty()).await?;
+    let set = made[0].name_any();
     let patch = Patch::Merge(json!({"metadata": {"finalizers": ["lab.test/stay"]}}));
     sets.patch(&set, &PatchParams::default(), &patch).await?;
     world.api::<Deployment>().delete(name, &DeleteParams::background()).await?;

@@ -14,7 +14,7 @@ use crate::{
 /// How long the controller believes that a granted eviction is about to be seen as a deletion (`DeletionTimeout`).
 const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_mins(2);
 
-/// The four numbers of a budget's status.
+/// The numbers of a budget's status; the fourth, `disruptionsAllowed`, follows from them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Pods that the budget is about: `expectedPods`.

@@ -313,16 +313,24 @@ impl<'a> Ledger<'a> {
                 self.implied.len() - 1
             }));
         }
+        // Pods of one controller have one owner, and finding it costs more than the rest of this pass over the cluster.
+        let mut found: HashMap<(&str, &OwnerRef), Option<(usize, &Uid)>> = HashMap::new();
         let mut owned: BTreeMap<usize, (i32, Option<&Workload>, Option<&Scale>)> = BTreeMap::new();
         for pod in snapshot.pods.iter().filter(|pod| namespaces.contains(pod.name.namespace.as_str())) {
-            let Some((.., uid)) = limited_owner(&snapshot.workloads, pod) else { continue };
-            let Some(&number) = numbers.get(uid) else { continue };
+            let Some(controller) = &pod.controller else { continue };
+            let account = *found.entry((&pod.name.namespace, controller)).or_insert_with(|| {
+                let (.., uid) = limited_owner(&snapshot.workloads, pod)?;
+                Some((*numbers.get(uid)?, uid))
+            });
+            let Some((number, uid)) = account else { continue };
             self.implied[number].ready += i32::from(pod.is_healthy());
-            let workload = match snapshot.workloads.root(pod) {
-                Owner::Workload(workload) => Some(workload),
-                _ => None,
-            };
-            let (pods, ..) = owned.entry(number).or_insert((0, workload, snapshot.workloads.scale(uid)));
+            let (pods, ..) = owned.entry(number).or_insert_with(|| {
+                let workload = match snapshot.workloads.root(pod) {
+                    Owner::Workload(workload) => Some(workload),
+                    _ => None,
+                };
+                (0, workload, snapshot.workloads.scale(uid))
+            });
             *pods += i32::from(!pod.is_finished());
         }
         for (number, (pods, workload, scale)) in owned {

@@ -27,9 +27,9 @@ pub(super) fn diff(plan: &Plan<'_>) -> String {
     let comeback = |pod: &Pod| comes_back.get(&std::ptr::from_ref(pod)).copied();
     let mut text = String::new();
     for node in &plan.nodes {
-        let unschedulable = node.node.is_some_and(|node| node.unschedulable);
-        let before = describe_node(plan, node, unschedulable, &|_| true);
-        let after = describe_node(plan, node, true, &|pod| comeback(pod).is_none());
+        let unschedulable = node.node.map_or("unknown".to_owned(), |node| node.unschedulable.to_string());
+        let before = describe_node(plan, node, &unschedulable, &|_| true);
+        let after = describe_node(plan, node, "true", &|pod| comeback(pod).is_none());
         text.push_str(&diff::unified(&format!("node/{}", node.name), &before, &after));
     }
     let (mut before, mut after) = (String::new(), String::new());
@@ -59,7 +59,7 @@ fn is_still_to_come(planned: &PodPlan<'_>) -> bool {
 }
 
 /// The node with how many pods of each owner stand on it.
-fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: bool, stays: &dyn Fn(&Pod) -> bool) -> String {
+fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: &str, stays: &dyn Fn(&Pod) -> bool) -> String {
     let mut counts: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for planned in plan.pods.iter().filter(|planned| planned.node == node.name && stays(planned.pod)) {
         let namespace = planned.pod.name.namespace.as_str();

@@ -8,6 +8,7 @@ use super::{
     filter::{self, Reason},
     options::{MaxUnavailable, Options},
     plan::{self, Action, Plan, PodPlan, Verdict},
+    rights::Right,
     text,
 };
 use crate::{
@@ -59,10 +60,10 @@ pub struct DrainPlan {
     pub surges: Vec<Surge>,
     /// What could not be read.
     pub unknowns: Vec<Unknown>,
-    /// What the server said to a dry run of the cordon and of the first wave; absent unless it was asked.
+    /// What the server said to a dry run of the cordon and of the first wave; absent if nothing was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server_dry_run: Vec<ServerAnswer>,
-    /// From the first eviction until the last pod is gone and replaced, at most, in seconds.
+    /// An estimate from the first eviction until the last pod is gone and replaced, in seconds.
     pub estimated_seconds: i64,
     /// A unified diff of everything that will change.
     pub diff: String,
@@ -382,10 +383,22 @@ pub struct ServerAnswer {
     pub accepted: bool,
     /// The HTTP status of a refusal; null otherwise.
     pub code: Option<u16>,
-    /// Whether a disruption budget refused it.
-    pub by_budget: bool,
+    /// Who refused it; null when accepted.
+    pub refused_by: Option<RefusedBy>,
     /// The refusal in the server's words; empty when accepted.
     pub message: String,
+}
+
+/// Who refused a request of a server dry run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum RefusedBy {
+    /// A disruption budget.
+    Budget,
+    /// The server's rules: a webhook, a policy, validation.
+    Server,
+    /// Nobody: the server was too busy, failed, or did not answer in time.
+    NoAnswer,
 }
 
 /// A request of a server dry run.
@@ -443,28 +456,45 @@ impl DrainPlan {
         Exit::BY_PRECEDENCE.into_iter().find(|exit| exit.code() == self.exit_code).unwrap_or(Exit::Error)
     }
 
-    /// A right that the drain needs is missing.
-    pub fn forbid(&mut self) {
+    /// Whether the plan would be another if this were known: budgets and nodes, and the owners of these pods.
+    pub fn needs(&self, unknown: &Unknown) -> bool {
+        let is_owner = |pod: &PlannedPod| {
+            let owner = pod.owner.as_ref().map(|owner| format!("{}s", owner.kind.to_lowercase()));
+            owner.is_some_and(|plural| unknown.resource.split('.').next() == Some(plural.as_str()))
+        };
+        let is_always = unknown.resource == "nodes" || unknown.resource.starts_with("poddisruptionbudgets");
+        is_always || self.pods.iter().any(is_owner)
+    }
+
+    /// Rights that the drain needs are missing.
+    pub fn forbid(&mut self, missing: &[Right]) {
+        self.message = format!("{}; else: {}", text::forbidden_sentence(missing), self.message);
         self.exit_code = Exit::of_all([self.exit(), Exit::Forbidden]).code();
     }
 
     /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one.
     pub fn record_server_answers(&mut self, answers: Vec<ServerAnswer>) {
-        let refusals = || answers.iter().filter(|answer| !answer.accepted);
-        for refusal in refusals() {
+        let by = |who: RefusedBy| answers.iter().filter(move |answer| answer.refused_by == Some(who)).count();
+        let (budget, server, none) = (by(RefusedBy::Budget), by(RefusedBy::Server), by(RefusedBy::NoAnswer));
+        for refusal in answers.iter().filter(|answer| !answer.accepted) {
             let pod = self.pods.iter_mut().find(|pod| format!("pod/{}/{}", pod.namespace, pod.name) == refusal.object);
             if let Some(pod) = pod {
                 let (severity, message) = (ReasonSeverity::Error, refusal.message.clone());
                 pod.reasons.push(PodReason { code: "ServerRefused".to_owned(), severity, message, remedy: None });
             }
         }
-        if self.verdict == PlanVerdict::Clear && refusals().next().is_some() {
-            let only_budgets = refusals().all(|refusal| refusal.by_budget);
-            self.verdict = if only_budgets { PlanVerdict::Blocked } else { PlanVerdict::Refused };
-            let exit = if only_budgets { Exit::Blocked } else { Exit::Refused };
-            self.exit_code = Exit::of_all([self.exit(), exit]).code();
-            self.message = text::server_refusal_sentence(refusals().count());
+        if budget + server + none > 0 {
+            let server = text::server_sentence(budget + server, none);
+            self.message = format!("{server}; by our own rules: {}", self.message);
         }
+        self.verdict = match self.verdict {
+            _ if server > 0 => PlanVerdict::Refused,
+            PlanVerdict::Clear if budget > 0 => PlanVerdict::Blocked,
+            verdict => verdict,
+        };
+        let exits = [(budget, Exit::Blocked), (server, Exit::Refused), (none, Exit::Error)];
+        let exits = exits.into_iter().filter(|(count, _)| *count > 0).map(|(_, exit)| exit);
+        self.exit_code = Exit::of_all(exits.chain([self.exit()])).code();
         self.server_dry_run = answers;
     }
 }
@@ -543,20 +573,22 @@ impl PlannedPod {
     fn new(planned: &PodPlan<'_>, plan: &Plan<'_>) -> Self {
         let PodPlan { pod, node, judgement, action, budget } = planned;
         let filter::Judgement { fate: _, reasons, comeback } = judgement;
-        let workloads = &plan.snapshot.workloads;
-        let (message, remedy) = text::budget_message(planned, &plan.ledger, workloads);
+        let (message, remedy) = text::budget_message(planned, plan);
         let verdict = PodBudgetVerdict::new(*budget);
         let mut reasons: Vec<PodReason> = reasons.iter().map(PodReason::new).collect();
         if planned.is_blocked() {
             let severity = ReasonSeverity::Error;
             reasons.push(PodReason { code: format!("Budget{verdict:?}"), severity, message: message.clone(), remedy });
+        } else if plan.options.disable_eviction && verdict == PodBudgetVerdict::Free {
+            let (code, severity) = ("BudgetBypassed".to_owned(), ReasonSeverity::Warning);
+            reasons.push(PodReason { code, severity, message: message.clone(), remedy });
         }
         Self {
             namespace: pod.name.namespace.clone(),
             name: pod.name.name.clone(),
             uid: pod.uid.0.clone(),
             node: node.0.clone(),
-            owner: PodOwner::of(pod, workloads),
+            owner: PodOwner::of(pod, &plan.snapshot.workloads),
             action: match action {
                 Action::Evict(_) => PodAction::Evict,
                 Action::Skip => PodAction::Skip,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::{
     drain::options::Options,
-    model::{EmptyDir, Node, OwnerRef, Pod, ToolHold, Workload, WorkloadKind},
+    model::{EmptyDir, JobRules, Node, OnEviction, OwnerRef, Pod, ToolHold, Workload, WorkloadKind},
     workload::{Owner, Workloads},
 };
 
@@ -59,6 +59,8 @@ pub enum Loss<'a> {
     ScaledToZero(&'a Workload),
     /// Its Job has ended or is suspended.
     JobEnded(&'a Workload),
+    /// Its Job fails when it is evicted.
+    JobFails(&'a Workload),
     /// It has finished, so there is nothing to bring back.
     Finished,
 }
@@ -121,7 +123,11 @@ pub enum Reason<'a> {
         job: &'a str,
         /// Its `backoffLimit`.
         backoff_limit: i32,
+        /// Whether the Job fails by it.
+        fails: bool,
     },
+    /// Its controller could not be read.
+    OwnerUnknown(&'a OwnerRef),
     /// It mounts directories of this node.
     HostPath(&'a [String]),
     /// It mounts persistent volume claims.
@@ -240,9 +246,12 @@ fn further_reasons<'a>(pod: &'a Pod, workloads: &'a Workloads) -> Vec<Reason<'a>
     match workloads.owner(pod) {
         Owner::Gone(owner) if !owner.is("apps", "DaemonSet") => reasons.push(Reason::OwnerGone(owner)),
         Owner::Custom(owner) => reasons.push(Reason::CustomController(owner)),
-        Owner::Workload(Workload { name, job: Some(rules), .. }) if rules.counts_evictions => {
-            reasons.push(Reason::JobCountsEviction { job: &name.name, backoff_limit: rules.backoff_limit });
+        Owner::Workload(Workload { name, job: Some(rules), .. }) if rules.on_eviction != OnEviction::Ignored => {
+            let JobRules { on_eviction, backoff_limit, .. } = *rules;
+            let fails = on_eviction == OnEviction::FailsJob;
+            reasons.push(Reason::JobCountsEviction { job: &name.name, backoff_limit, fails });
         }
+        Owner::Unknown(owner) => reasons.push(Reason::OwnerUnknown(owner)),
         _ => {}
     }
     if !pod.host_paths.is_empty() {
@@ -273,6 +282,9 @@ fn comeback<'a>(pod: &'a Pod, workloads: &'a Workloads) -> Comeback<'a> {
         Owner::Workload(workload) if workload.is_deleting => Comeback::Lost(Loss::OwnerDeleting(workload)),
         Owner::Workload(workload) if workload.job.is_some_and(|job| job.is_finished || job.is_suspended) => {
             Comeback::Lost(Loss::JobEnded(workload))
+        }
+        Owner::Workload(workload) if workload.job.is_some_and(|job| job.on_eviction == OnEviction::FailsJob) => {
+            Comeback::Lost(Loss::JobFails(workload))
         }
         Owner::Workload(workload) if workload.replicas == 0 && workload.kind != WorkloadKind::DaemonSet => {
             Comeback::Lost(Loss::ScaledToZero(workload))
@@ -311,6 +323,7 @@ impl Reason<'_> {
             }
             Self::OwnerGone(_)
             | Self::CustomController(_)
+            | Self::OwnerUnknown(_)
             | Self::JobCountsEviction { .. }
             | Self::HostPath(_)
             | Self::ToleratesCordon
@@ -387,7 +400,7 @@ mod tests {
     fn kubectls_table() {
         let with = |owner: &Workload, pod: Pod| world().with(owner.clone()).with(pod.of(owner));
         let log = daemon_set("log");
-        let (sum, web) = (job("sum").rules(|rules| rules.counts_evictions = false), replica_set("web"));
+        let (sum, web) = (job("sum").rules(|rules| rules.on_eviction = OnEviction::Ignored), replica_set("web"));
         check(with(&replication_controller("rc"), pod("bar")), "", 0, "Evict");
         check(with(&log, pod("bar")), "", 3, "Refuse; DaemonSet-managed Pods (use --ignore-daemonsets to ignore)");
         check(with(&log, pod("bar").in_phase(Phase::Succeeded)), "", 0, "Evict");
@@ -568,10 +581,11 @@ mod tests {
         }
         check_said(&world().with(node("n1")).runs(&deployment("web"), ["n1"]), "Deployment web brings it back");
         of(job("sum"), "Warning: Job sum counts the eviction as a failure (backoffLimit 6)\nJob sum brings it back");
-        of(job("sum").rules(|rules| rules.counts_evictions = false), "Job sum brings it back");
+        of(job("sum").rules(|rules| rules.on_eviction = OnEviction::Ignored), "Job sum brings it back");
         for is_finished in [true, false] {
             let ended = job("sum").rules(|rules| {
-                (rules.counts_evictions, rules.is_finished, rules.is_suspended) = (false, is_finished, !is_finished);
+                (rules.on_eviction, rules.is_finished, rules.is_suspended) =
+                    (OnEviction::Ignored, is_finished, !is_finished);
             });
             of(ended, "Job sum has ended or is suspended: nothing brings it back");
         }

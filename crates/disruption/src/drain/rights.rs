@@ -15,6 +15,15 @@ pub struct Right {
     pub subresource: &'static str,
 }
 
+/// Where a right is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scope<'a> {
+    /// The namespace; none is the cluster.
+    pub namespace: Option<&'a str>,
+    /// The object's name; none is any.
+    pub name: Option<&'a str>,
+}
+
 /// How nodes are named: a selector needs `list` where names need `get`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {

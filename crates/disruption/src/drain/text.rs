@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::{
-    budget::ledger::{Account, BudgetState, Ledger},
+    budget::ledger::{Account, BudgetState},
     drain::{
-        filter::{Comeback, Loss, Reason},
+        filter::{Comeback, Fate, Loss, Reason},
         plan::{BudgetVerdict, Plan, PodPlan, Verdict},
+        rights::Right,
     },
     model::{DisruptionBudget, IntOrPercent, ObjectName, Phase, Pod, UnhealthyPods, Workload},
     workload::{Owner, Workloads},
@@ -31,6 +32,7 @@ impl Reason<'_> {
             Self::OwnerGone(_) => "OwnerGone",
             Self::CustomController(_) => "CustomController",
             Self::JobCountsEviction { .. } => "JobCountsEviction",
+            Self::OwnerUnknown(_) => "OwnerUnknown",
             Self::HostPath(_) => "HostPath",
             Self::VolumeClaims(_) => "VolumeClaims",
             Self::ToleratesCordon => "ToleratesCordon",
@@ -66,7 +68,13 @@ impl Reason<'_> {
             Self::CustomController(owner) => {
                 format!("{} {} decides whether its Pods come back", owner.kind, owner.name)
             }
-            Self::JobCountsEviction { job, backoff_limit } => {
+            Self::OwnerUnknown(owner) => {
+                format!("{} {} could not be read: whether its Pods come back is unknown", owner.kind, owner.name)
+            }
+            Self::JobCountsEviction { job, backoff_limit, fails: true } => {
+                format!("Job {job} fails when this Pod is evicted (backoffLimit {backoff_limit})")
+            }
+            Self::JobCountsEviction { job, backoff_limit, fails: false } => {
                 format!("Job {job} counts the eviction as a failure (backoffLimit {backoff_limit})")
             }
             Self::HostPath(paths) => format!("hostPath {}: what it holds stays on this node", list(paths.iter())),
@@ -119,6 +127,7 @@ impl Reason<'_> {
             | Self::Terminating
             | Self::Finished
             | Self::CustomController(_)
+            | Self::OwnerUnknown(_)
             | Self::HostPath(_)
             | Self::Finalizers(_)
             | Self::HeldForOtherTool(_) => return None,
@@ -127,14 +136,12 @@ impl Reason<'_> {
 }
 
 /// What the budgets say of a pod, and what would help; empty where there is nothing to say.
-pub(super) fn budget_message(
-    planned: &PodPlan<'_>,
-    ledger: &Ledger<'_>,
-    workloads: &Workloads,
-) -> (String, Option<String>) {
-    let accounts: Vec<&Account<'_>> = ledger.budgets_of(planned.pod).collect();
+pub(super) fn budget_message(planned: &PodPlan<'_>, plan: &Plan<'_>) -> (String, Option<String>) {
+    let workloads = &plan.snapshot.workloads;
+    let accounts: Vec<&Account<'_>> = plan.ledger.budgets_of(planned.pod).collect();
     match (planned.budget, accounts.as_slice()) {
         (BudgetVerdict::None, _) => (String::new(), None),
+        (BudgetVerdict::Free, _) if plan.options.disable_eviction => (bypass_message(&accounts), None),
         (BudgetVerdict::Free, [account]) => (format!("{} need not be asked", shown(account.budget)), None),
         (BudgetVerdict::Free, _) => ("no budget need be asked".into(), None),
         (BudgetVerdict::Unknown, [account]) => (block_message(account, None), None),
@@ -157,8 +164,16 @@ pub(super) fn budget_message(
     }
 }
 
+/// That a deletion asks no budget, and what they would have said.
+pub(super) fn bypass_message(accounts: &[&Account<'_>]) -> String {
+    let names: Vec<String> = accounts.iter().map(|account| shown(account.budget)).collect();
+    let blocks = accounts.len() > 1 || accounts.iter().any(|account| account.state != BudgetState::Open);
+    let what = if blocks { ", which allows no eviction now" } else { "" };
+    format!("deleted without asking {}{what}", names.join(" and "))
+}
+
 fn shown(budget: &DisruptionBudget) -> String {
-    format!("disruption budget {}", budget.name.name)
+    format!("disruption budget {}", budget.name)
 }
 
 /// How a budget stands, for the list of budgets.
@@ -301,6 +316,7 @@ pub(super) fn comeback_message(comeback: Comeback<'_>) -> Option<String> {
             Loss::OwnerDeleting(workload) => format!("{} is being deleted: nothing brings it back", of(workload)),
             Loss::ScaledToZero(workload) => format!("{} wants no pods: nothing brings it back", of(workload)),
             Loss::JobEnded(workload) => format!("{} has ended or is suspended: nothing brings it back", of(workload)),
+            Loss::JobFails(workload) => format!("{} fails by the eviction: nothing brings it back", of(workload)),
             Loss::Finished => "it has finished".into(),
         },
     })
@@ -312,6 +328,7 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
         i32::try_from(plan.pods.iter().filter(|planned| test(planned)).count()).unwrap_or(i32::MAX)
     };
     let nodes = match plan.nodes.as_slice() {
+        [] => return "no node is selected".to_owned(),
         [node] => format!("node {}", node.name),
         nodes => format!("{} nodes", nodes.len()),
     };
@@ -320,13 +337,26 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
         planned.judgement.reasons.iter().any(|reason| reason.severity() == super::filter::Severity::Error)
     });
     let blocked = count(&|planned| planned.is_blocked());
+    let going = count(&|planned| planned.judgement.fate == Fate::Wait);
     match plan.verdict() {
-        Verdict::Clear if evicted == 0 => format!("{nodes} can be drained: no pod has to move"),
-        Verdict::Clear => format!(
-            "{nodes} can be drained: {} in {}",
-            counted(evicted, "pod"),
-            counted(i32::try_from(plan.waves.len()).unwrap_or(i32::MAX), "wave")
-        ),
+        Verdict::Clear => {
+            let waves = i32::try_from(plan.waves.len()).unwrap_or(i32::MAX);
+            let mut moves = match evicted {
+                0 if going == 0 => "no pod has to move".to_owned(),
+                0 => String::new(),
+                _ => format!("{} in {}", counted(evicted, "pod"), counted(waves, "wave")),
+            };
+            if going > 0 {
+                let and = if moves.is_empty() { "" } else { ", and " };
+                let _ = write!(moves, "{and}{} terminating already", are(going));
+            }
+            let doubt = if plan.ledger.budgets_are_known() {
+                ""
+            } else {
+                ", as far as is known: the disruption budgets could not be read"
+            };
+            format!("{nodes} can be drained: {moves}{doubt}")
+        }
         Verdict::Refused if blocked > 0 => format!(
             "{nodes} cannot be drained: {} a flag, {} blocked by a disruption budget",
             needs(needs_flag),
@@ -334,20 +364,33 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
         ),
         Verdict::Refused => format!("{nodes} cannot be drained: {} a flag", needs(needs_flag)),
         Verdict::Blocked => {
-            let passes =
-                plan.pods.iter().filter(|planned| planned.is_blocked()).all(|planned| {
-                    matches!(planned.budget, BudgetVerdict::BlockedNow | BudgetVerdict::StillProcessing)
-                });
+            // What others of this drain have used up does not come back by waiting.
+            let passes = plan.pods.iter().filter(|planned| planned.is_blocked()).all(|planned| {
+                matches!(planned.budget, BudgetVerdict::BlockedNow | BudgetVerdict::StillProcessing)
+                    && plan.ledger.budgets_of(planned.pod).all(|account| account.state != BudgetState::Open)
+            });
             let now = if passes { " now" } else { "" };
             format!("{nodes} cannot be drained{now}: {} blocked by a disruption budget", are(blocked))
         }
     }
 }
 
-/// The verdict of a plan that only the server finds fault with.
-pub(super) fn server_refusal_sentence(refusals: usize) -> String {
-    let requests = counted(i32::try_from(refusals).unwrap_or(i32::MAX), "request");
-    format!("the plan is clear, but the server would refuse {requests} of it")
+/// What the server did not accept, for the end of a verdict.
+pub(super) fn server_sentence(refused: usize, unanswered: usize) -> String {
+    let requests = |count: usize| counted(i32::try_from(count).unwrap_or(i32::MAX), "request");
+    match (refused, unanswered) {
+        (refused, 0) => format!("the server refuses {}", requests(refused)),
+        (0, unanswered) => format!("the server gave no answer to {}", requests(unanswered)),
+        (refused, unanswered) => {
+            format!("the server refuses {} and gave no answer to {}", requests(refused), requests(unanswered))
+        }
+    }
+}
+
+/// The verdict of a plan that may not be carried out.
+pub(super) fn forbidden_sentence(rights: &[Right]) -> String {
+    let rights: Vec<String> = rights.iter().map(ToString::to_string).collect();
+    format!("this drain is forbidden to you, who may not {}", rights.join(", nor "))
 }
 
 fn needs(pods: i32) -> String {
@@ -419,7 +462,8 @@ mod tests {
             Reason::Finished,
             Reason::OwnerGone(&flock),
             Reason::CustomController(&flock),
-            Reason::JobCountsEviction { job: "sum", backoff_limit: 6 },
+            Reason::JobCountsEviction { job: "sum", backoff_limit: 6, fails: false },
+            Reason::JobCountsEviction { job: "sum", backoff_limit: 0, fails: true },
             Reason::HostPath(&paths),
             Reason::VolumeClaims(&claims),
             Reason::ToleratesCordon,
@@ -438,7 +482,7 @@ mod tests {
             // What stops a drain says how to go on.
             assert!(reason.severity() != Severity::Error || reason.remedy().is_some(), "{}", reason.code());
         }
-        insta::assert_snapshot!(told, @r##"
+        insta::assert_snapshot!(told, @r#"
         NotSelected Info: not selected by --pod-selector
         TerminatingTooLong Info: terminating for longer than --skip-wait-for-delete-timeout
         DaemonSetManaged Error: DaemonSet-managed Pods (use --ignore-daemonsets to ignore)
@@ -463,6 +507,8 @@ mod tests {
         CustomController Warning: Flock web decides whether its Pods come back
         JobCountsEviction Warning: Job sum counts the eviction as a failure (backoffLimit 6)
           -> let Job sum finish first, or have its podFailurePolicy ignore DisruptionTarget
+        JobCountsEviction Warning: Job sum fails when this Pod is evicted (backoffLimit 0)
+          -> let Job sum finish first, or have its podFailurePolicy ignore DisruptionTarget
         HostPath Warning: hostPath /a, /b, /c and 2 more: what it holds stays on this node
         VolumeClaims Info: claim data: the replacement runs only where that volume can be mounted
           -> a local volume exists on one node only: see kubectl describe pv
@@ -476,7 +522,7 @@ mod tests {
         HeldForOtherTool Warning: marked cluster-autoscaler.kubernetes.io/safe-to-evict: "false"; a drain moves it all the same
         NoPreStop Info: serves without a preStop delay: requests may be lost while it stops
           -> add a preStop sleep of a few seconds
-        "##);
+        "#);
     }
 
     fn drain(world: &Snapshot, options: &Options) -> DrainPlan {
@@ -537,25 +583,25 @@ mod tests {
             world().with(bare("web-1").of_kind("a.b/v1", "Flock", "web")).with(one()),
             unread,
         ]);
-        insta::assert_snapshot!(told, @r##"
+        insta::assert_snapshot!(told, @"
         None:
           node n1 can be drained: 1 pod in 1 wave
-        Allowed: disruption budget web allows it now
+        Allowed: disruption budget shop/web allows it now
           node n1 can be drained: 1 pod in 1 wave
-        Later: disruption budget web allows it once replacements are Ready
+        Later: disruption budget shop/web allows it once replacements are Ready
           node n1 can be drained: 2 pods in 2 waves
-        Free: disruption budget web need not be asked
-          budget web: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff)
+        Free: disruption budget shop/web need not be asked
+          budget web: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff)
           node n1 can be drained: 1 pod in 1 wave
         Free: no budget need be asked
-          budget all: disruption budget all needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
-          budget web: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
+          budget all: disruption budget shop/all needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
+          budget web: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-1 on n1 (Pending)
           node n1 can be drained: 1 pod in 1 wave
-        Unknown: disruption budget web could not be computed: the scale of Flock web could not be read
+        Unknown: disruption budget shop/web could not be computed: the scale of Flock web could not be read
           node n1 can be drained: 1 pod in 1 wave
         Unknown: the disruption budgets could not be read
-          node n1 can be drained: 1 pod in 1 wave
-        "##);
+          node n1 can be drained: 1 pod in 1 wave, as far as is known: the disruption budgets could not be read
+        ");
     }
 
     fn budget_of_all() -> DisruptionBudget {
@@ -579,44 +625,44 @@ mod tests {
             three(one()).with(job("sum")).with(bare("sum-1").of(&job("sum")).on("n2")),
             three(failed().status(3, 2, 1)).pod("web-1", crashing),
         ]);
-        insta::assert_snapshot!(told, @r##"
+        insta::assert_snapshot!(told, @"
         MultipleBudgets: 2 disruption budgets cover it (all, web), which the eviction API refuses
           -> narrow their selectors so that one of them covers it
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web never allows an eviction: it sets neither minAvailable nor maxUnavailable
+        AlwaysBlocked: disruption budget shop/web never allows an eviction: it sets neither minAvailable nor maxUnavailable
           -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
+        AlwaysBlocked: disruption budget shop/web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
           -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
+        AlwaysBlocked: disruption budget shop/web needs 3 healthy pods and has 3 currently: its maxUnavailable of 0 never allows an eviction
           -> set its maxUnavailable to 1: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 3 leaves none of 3 pods to spare
+        AlwaysBlocked: disruption budget shop/web needs 3 healthy pods and has 3 currently: its minAvailable of 3 leaves none of 3 pods to spare
           -> run 1 more replica: kubectl -n shop scale deployment/web --replicas=4
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 100% leaves none of 3 pods to spare
+        AlwaysBlocked: disruption budget shop/web needs 3 healthy pods and has 3 currently: its minAvailable of 100% leaves none of 3 pods to spare
           -> lower its minAvailable: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 5 healthy pods and has 3 currently: its minAvailable of 5 leaves none of 3 pods to spare
+        AlwaysBlocked: disruption budget shop/web needs 5 healthy pods and has 3 currently: its minAvailable of 5 leaves none of 3 pods to spare
           -> run 3 more replicas: kubectl -n shop scale deployment/web --replicas=6
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 3 healthy pods and has 3 currently: its minAvailable of 67% leaves none of 3 pods to spare
+        AlwaysBlocked: disruption budget shop/web needs 3 healthy pods and has 3 currently: its minAvailable of 67% leaves none of 3 pods to spare
           -> run 1 more replica: kubectl -n shop scale deployment/web --replicas=4
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web needs 1 healthy pods and has 1 currently: its minAvailable of 1 leaves none of 1 pod to spare
+        AlwaysBlocked: disruption budget shop/web needs 1 healthy pods and has 1 currently: its minAvailable of 1 leaves none of 1 pod to spare
           -> run 1 more replica: kubectl -n shop scale statefulset/web --replicas=2
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        AlwaysBlocked: disruption budget web never allows an eviction: it counts the replicas of its pods' owners, and there are none
+        AlwaysBlocked: disruption budget shop/web never allows an eviction: it counts the replicas of its pods' owners, and there are none
           -> give it a minAvailable that is a plain number: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        SyncFailed: disruption budget web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
+        SyncFailed: disruption budget shop/web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
           -> give it a minAvailable that is a plain number, or leave such pods out of its selector: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        SyncFailed: disruption budget web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
+        SyncFailed: disruption budget shop/web allows nothing, because the controller cannot compute it: jobs.batch does not implement the scale subresource
           -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
           node n1 cannot be drained: 1 pod is blocked by a disruption budget
-        "##);
+        ");
     }
 
     #[test]
@@ -635,35 +681,35 @@ mod tests {
             three(web().max_unavailable("2").unhealthy(unknown_policy)).pod("web-1", crashing),
             three(one().generation(2, 1)),
         ]);
-        insta::assert_snapshot!(told, @r##"
-        BlockedNow: disruption budget web allows 1 eviction, and nothing brings back what goes first
+        insta::assert_snapshot!(told, @r#"
+        BlockedNow: disruption budget shop/web allows 1 eviction, and nothing brings back what goes first
           -> start pods in their place first, or relax it: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 2 pods are blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (terminating)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (evicted a moment ago)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 (Pending)
+          -> kubectl -n shop describe pod web-2
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for 1 pod that does not exist yet
+          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
+        BlockedNow: disruption budget shop/web needs 4 healthy pods and has 2 currently: waits for 3 pods that do not exist yet
           node n1 cannot be drained now: 2 pods are blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
-          -> kubectl -n shop describe pod web-2
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (terminating)
-          -> kubectl -n shop describe pod web-2
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 (evicted a moment ago)
-          -> kubectl -n shop describe pod web-2
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 (Pending)
-          -> kubectl -n shop describe pod web-2
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 2 currently: waits for 1 pod that does not exist yet
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web needs 4 healthy pods and has 2 currently: waits for 3 pods that do not exist yet
-          node n1 cannot be drained now: 2 pods are blocked by a disruption budget
-        BlockedNow: disruption budget web needs 2 healthy pods and has 1 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff), pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
+        BlockedNow: disruption budget shop/web needs 2 healthy pods and has 1 currently: waits for pod shop/web-1 on n1 (not Ready, CrashLoopBackOff), pod shop/web-2 on n2 (not Ready, CrashLoopBackOff)
           -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
           node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        BlockedNow: disruption budget web has the unhealthyPodEvictionPolicy "Sometimes", unknown here: pods that are not Ready stay
+        BlockedNow: disruption budget shop/web has the unhealthyPodEvictionPolicy "Sometimes", unknown here: pods that are not Ready stay
           -> let pods that are not Ready go, set its unhealthyPodEvictionPolicy to AlwaysAllow: kubectl -n shop edit pdb web
+          node n1 cannot be drained: 1 pod is blocked by a disruption budget
+        StillProcessing: the newest change of disruption budget shop/web is still being processed by the server
           node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        StillProcessing: the newest change of disruption budget web is still being processed by the server
-          node n1 cannot be drained now: 1 pod is blocked by a disruption budget
-        "##);
+        "#);
     }
 
     #[test]

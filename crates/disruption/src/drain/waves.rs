@@ -33,8 +33,8 @@ pub(super) struct Schedule<'a> {
     pub(super) turns: Vec<Turn>,
     /// By wave: the pods whose replacements it waits for.
     pub(super) waits_for: Vec<Vec<&'a Pod>>,
-    /// From the first eviction until the last pod is gone and replaced, in seconds: an upper estimate from grace periods
-    /// and observed start times.
+    /// From the first eviction until the last pod is gone and replaced, in seconds: an estimate from grace periods and
+    /// observed start times.
     pub(super) estimated_seconds: i64,
 }
 

@@ -62,14 +62,25 @@ pub enum UpdateStrategy {
 /// What a Job says about pods that go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobRules {
-    /// Whether a pod that is evicted counts as a failure towards `backoffLimit`.
-    pub counts_evictions: bool,
+    /// What the eviction of one more pod does to the Job.
+    pub on_eviction: OnEviction,
     /// `spec.backoffLimit`.
     pub backoff_limit: i32,
     /// `spec.suspend`: nothing is brought back while set.
     pub is_suspended: bool,
     /// Whether it has completed or failed: nothing is brought back any more.
     pub is_finished: bool,
+}
+
+/// What the eviction of one more pod does to its Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnEviction {
+    /// Nothing: the pod failure policy ignores disruptions.
+    Ignored,
+    /// It counts as a failure towards `backoffLimit`.
+    CountsAsFailure,
+    /// The Job fails, and brings the pod not back.
+    FailsJob,
 }
 
 impl WorkloadKind {
@@ -175,10 +186,17 @@ impl From<apps::DaemonSet> for Workload {
 impl From<batch::Job> for Workload {
     fn from(job: batch::Job) -> Self {
         let spec = job.spec.unwrap_or_default();
-        let conditions = job.status.and_then(|status| status.conditions).unwrap_or_default();
+        let status = job.status.unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let backoff_limit = spec.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT);
         let rules = JobRules {
-            counts_evictions: counts_evictions(&spec),
-            backoff_limit: spec.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT),
+            on_eviction: match action_on_disruption(&spec) {
+                Some("Ignore") => OnEviction::Ignored,
+                Some("FailJob") => OnEviction::FailsJob,
+                _ if status.failed.unwrap_or_default() >= backoff_limit => OnEviction::FailsJob,
+                _ => OnEviction::CountsAsFailure,
+            },
+            backoff_limit,
             is_suspended: spec.suspend.unwrap_or_default(),
             is_finished: conditions.iter().any(|condition| {
                 matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
@@ -191,16 +209,16 @@ impl From<batch::Job> for Workload {
 /// A Job's `backoffLimit` where it names none.
 const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 
-/// An evicted pod counts as failed unless the first rule of the pod failure policy that is about condition
-/// `DisruptionTarget` ignores it (KEP-3329).
-fn counts_evictions(spec: &batch::JobSpec) -> bool {
+/// What the first rule of the pod failure policy that is about condition `DisruptionTarget` does with an evicted pod
+/// (KEP-3329). Without one, and unless it is ignored, the pod counts as failed.
+fn action_on_disruption(spec: &batch::JobSpec) -> Option<&str> {
     let is_about_disruption = |rule: &&batch::PodFailurePolicyRule| {
         rule.on_pod_conditions.iter().flatten().any(|condition| {
             condition.type_ == "DisruptionTarget" && condition.status.as_deref().is_none_or(|status| status == "True")
         })
     };
     let mut rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
-    rules.find(is_about_disruption).is_none_or(|rule| rule.action != "Ignore")
+    rules.find(is_about_disruption).map(|rule| rule.action.as_str())
 }
 
 impl Workload {
@@ -258,7 +276,8 @@ mod tests {
                 "spec": {"template": {}, "podFailurePolicy": {"rules": rules}},
             }))
             .unwrap();
-            assert_eq!(Workload::from(job).job.unwrap().counts_evictions, expected, "{rules}");
+            let counts = Workload::from(job).job.unwrap().on_eviction != OnEviction::Ignored;
+            assert_eq!(counts, expected, "{rules}");
         }
         let on = |action: &str, condition: Value| json!({"action": action, "onPodConditions": [condition]});
         let target = || json!({"type": "DisruptionTarget", "status": "True"});
@@ -274,6 +293,26 @@ mod tests {
             &json!([{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}, on("Ignore", target())]),
             false,
         );
+    }
+
+    #[test]
+    fn jobs_that_end_by_an_eviction() {
+        #[track_caller]
+        fn check(spec: &Value, failed: i32, expected: bool) {
+            let job: batch::Job = serde_json::from_value(json!({
+                "metadata": {"name": "sum", "namespace": "shop"}, "spec": spec, "status": {"failed": failed},
+            }))
+            .unwrap();
+            let fails = Workload::from(job).job.unwrap().on_eviction == OnEviction::FailsJob;
+            assert_eq!(fails, expected, "{failed} failed before");
+        }
+        let policy = |action: &str| json!({"rules": [{"action": action, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]});
+        check(&json!({"template": {}}), 5, false);
+        check(&json!({"template": {}}), 6, true);
+        check(&json!({"template": {}, "backoffLimit": 0}), 0, true);
+        check(&json!({"template": {}, "backoffLimit": 0, "podFailurePolicy": policy("Ignore")}), 0, false);
+        check(&json!({"template": {}, "backoffLimit": 9, "podFailurePolicy": policy("FailJob")}), 0, true);
+        check(&json!({"template": {}, "backoffLimit": 9, "podFailurePolicy": policy("Count")}), 0, false);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use disruption::{
     drain::{
-        document::{DrainPlan, Place, ServerAnswer, ServerRequest},
+        document::{DrainPlan, Place, RefusedBy, ServerAnswer, ServerRequest},
         options::Options,
         plan,
     },
@@ -69,7 +69,7 @@ fn a_servers_refusal() {
             request: ServerRequest::Cordon,
             accepted: true,
             code: None,
-            by_budget: false,
+            refused_by: None,
             message: String::new(),
         },
         ServerAnswer {
@@ -77,7 +77,7 @@ fn a_servers_refusal() {
             request: ServerRequest::Evict,
             accepted: false,
             code: Some(403),
-            by_budget: false,
+            refused_by: Some(RefusedBy::Server),
             message: "admission webhook \"guard\" denied the request: the shop is open".into(),
         },
     ]);

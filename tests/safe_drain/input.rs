@@ -107,7 +107,7 @@ async fn files_that_are_no_snapshot() -> Result<()> {
     let half = &example[..example.len() / 2];
     let cut_json = r#"{"kind": "List", "items": [{"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"#;
     let large = "a".repeat(100 << 20);
-    let large_pods = format!("kind: List\nitems:\n{}", "- {kind: Secret, metadata: {name: s}}\n".repeat(1 << 20));
+    let large_pods = format!("kind: List\nitems:\n{}", "- {kind: Secret, metadata: {name: s}}\n".repeat(1 << 18));
     for (text, expected) in [
         ("", "it is empty"),
         ("  \n\n", "it is empty"),

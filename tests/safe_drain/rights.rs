@@ -55,25 +55,31 @@ async fn rights_count_where_the_drain_needs_them() -> Result<()> {
     let [node, other] = world.nodes(["n", "o"]).await?;
     world.deployment("web").on(&node).create().await?;
     world.ready("deployment/web").await?;
-    let mut rules = lab::without(&lab::drainer_rules(), "patch", "nodes");
-    rules = lab::without(&rules, "create", "pods/eviction");
-    let mut patch = lab::rule("", &["nodes"], &["patch"]);
-    patch.resource_names = Some(vec![node.name.clone()]);
-    rules.push(patch);
+    let rules = lab::without(&lab::without(&lab::drainer_rules(), "patch", "nodes"), "create", "pods/eviction");
     let kubeconfig = world.user("narrow", &rules).await?;
     let user = format!("narrow-{}", world.namespace);
     let group = "rbac.authorization.k8s.io";
-    let role = lab::rule("", &["pods/eviction"], &["create"]);
-    let version = format!("{group}/v1");
-    let metadata = json!({"name": "evict"});
-    world.apply(json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": [role]})).await?;
-    world
-        .apply(json!({
-            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": "evict"},
-            "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
-        }))
-        .await?;
+    let mut patch = lab::rule("", &["nodes"], &["patch"]);
+    patch.resource_names = Some(vec![node.name.clone()]);
+    let evict = lab::rule("", &["pods/eviction"], &["create"]);
+    let name = format!("patch-{}", node.name);
+    for (kind, name, rule) in [("ClusterRole", name.as_str(), patch), ("Role", "evict", evict)] {
+        let (version, metadata) = (format!("{group}/v1"), json!({"name": name}));
+        world.apply(json!({"apiVersion": version, "kind": kind, "metadata": metadata, "rules": [rule]})).await?;
+        world
+            .apply(json!({
+                "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": metadata,
+                "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+            }))
+            .await?;
+    }
+    // The API server takes roles up within a second or so.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while safe_drain_as(&kubeconfig, &["plan", &node.name]).await?.code != Some(0) {
+        assert!(tokio::time::Instant::now() < deadline, "the roles never took effect");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
     let output = safe_drain_as(&kubeconfig, &["plan", &node.name]).await?;
     assert_eq!(output.code, Some(0), "{output}");
     let output = safe_drain_as(&kubeconfig, &["plan", &other.name]).await?;

@@ -1,6 +1,7 @@
 //! A plan from a file equals the plan of the cluster that the file was taken from.
 
 use anyhow::{Context, Result};
+use disruption::outcome::Exit;
 use serde_json::{Value, json};
 
 use crate::runner::{document, offline, plan};
@@ -59,7 +60,6 @@ async fn live_and_from_a_file_are_equal() -> Result<()> {
 #[test]
 fn the_readmes_exit_codes_are_ours() -> Result<()> {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))?;
-    use disruption::outcome::Exit;
     let table: Vec<&str> = readme.lines().skip_while(|line| *line != "| code | means |").skip(2).collect();
     let rows = table.into_iter().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
     let ours = [Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden];

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::{
+    resource::{Usage, UsageWho, getrusage},
+    time::TimeValLike,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -38,6 +41,8 @@ struct Run {
     /// `None` if a signal killed it.
     code: Option<i32>,
     elapsed: Duration,
+    /// User and system time.
+    processor: Duration,
     peak_bytes: u64,
     stderr: String,
 }
@@ -69,14 +74,25 @@ pub(crate) fn run_and_describe(program: &Path, args: &[OsString]) -> Result<Stri
         .output()
         .with_context(|| format!("starting {}", program.display()))?;
     let elapsed = started.elapsed();
-    let peak = u64::try_from(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss())?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let run = Run {
         code: output.status.code(),
         elapsed,
-        peak_bytes: peak * RUSAGE_UNIT,
+        processor: processor_time(&usage)?,
+        peak_bytes: u64::try_from(usage.max_rss())? * RUSAGE_UNIT,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     };
     Ok(serde_json::to_string(&run)?)
+}
+
+/// The processor time that this process has had so far: unlike the time on the clock, others take none of it.
+pub(crate) fn own_processor_time() -> Result<Duration> {
+    processor_time(&getrusage(UsageWho::RUSAGE_SELF)?)
+}
+
+fn processor_time(usage: &Usage) -> Result<Duration> {
+    let total = usage.user_time() + usage.system_time();
+    Ok(Duration::from_micros(u64::try_from(total.num_microseconds())?))
 }
 
 /// The unit of `ru_maxrss`: bytes on macOS, kilobytes elsewhere.
@@ -133,6 +149,11 @@ impl Sample {
     /// The median time.
     pub(crate) fn time(&self) -> Time {
         Time(median(self.0.iter().map(|run| run.elapsed).collect()))
+    }
+
+    /// The median processor time.
+    pub(crate) fn processor_time(&self) -> Time {
+        Time(median(self.0.iter().map(|run| run.processor).collect()))
     }
 
     /// The most memory that any run had.

@@ -313,15 +313,19 @@ impl<'a> Ledger<'a> {
                 self.implied.len() - 1
             }));
         }
-        // Pods of one controller have one owner, and finding it costs more than the rest of this pass over the cluster.
-        let mut found: HashMap<(&str, &OwnerRef), Option<(usize, &Uid)>> = HashMap::new();
+        let account_of = |pod: &'a Pod| {
+            let (.., uid) = limited_owner(&snapshot.workloads, pod)?;
+            Some((*numbers.get(uid)?, uid))
+        };
+        // Lists are in the order of names, in which the pods of one controller stand together: its owner is found once.
+        let mut last: Option<(&Pod, Option<(usize, &Uid)>)> = None;
         let mut owned: BTreeMap<usize, (i32, Option<&Workload>, Option<&Scale>)> = BTreeMap::new();
         for pod in snapshot.pods.iter().filter(|pod| namespaces.contains(pod.name.namespace.as_str())) {
-            let Some(controller) = &pod.controller else { continue };
-            let account = *found.entry((&pod.name.namespace, controller)).or_insert_with(|| {
-                let (.., uid) = limited_owner(&snapshot.workloads, pod)?;
-                Some((*numbers.get(uid)?, uid))
-            });
+            let account = match last {
+                Some((other, account)) if have_one_controller(other, pod) => account,
+                _ => account_of(pod),
+            };
+            last = Some((pod, account));
             let Some((number, uid)) = account else { continue };
             self.implied[number].ready += i32::from(pod.is_healthy());
             let (pods, ..) = owned.entry(number).or_insert_with(|| {
@@ -447,27 +451,24 @@ fn exemption_without_budget(pod: &Pod) -> Option<Exemption> {
     }
 }
 
-/// For each budget, the pods that it covers, by name. One pass over all pods: budgets that ask for one value of a label find
-/// their pods by it.
+/// For each budget, the pods that it covers, by name. One pass over all pods: budgets that ask for one value of a label
+/// find their pods by it.
 fn covered_pods<'a>(budgets: &[&'a DisruptionBudget], pods: &'a [Pod]) -> Vec<Vec<&'a Pod>> {
     let mut covered: Vec<Vec<&Pod>> = budgets.iter().map(|_| Vec::new()).collect();
-    let mut by_label: HashMap<&str, HashMap<(&str, &str), Vec<usize>>> = HashMap::new();
-    let mut by_namespace: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_namespace: HashMap<&str, Candidates<'_>> = HashMap::new();
     for (number, budget) in budgets.iter().enumerate() {
-        let namespace = budget.name.namespace.as_str();
         let Some(Ok(selector)) = &budget.selector else { continue };
+        let candidates = by_namespace.entry(&budget.name.namespace).or_default();
         match selector.wanted_label() {
-            Some(label) => by_label.entry(namespace).or_default().entry(label).or_default().push(number),
-            None => by_namespace.entry(namespace).or_default().push(number),
+            Some((key, value)) => candidates.by_label.entry(key).or_default().entry(value).or_default().push(number),
+            None => candidates.others.push(number),
         }
     }
     for pod in pods {
         let namespace = pod.name.namespace.as_str();
-        let by_label = by_label.get(namespace);
-        let labelled = by_label.into_iter().flat_map(|wanted| {
-            pod.labels.iter().filter_map(|(key, value)| wanted.get(&(key.as_str(), value.as_str()))).flatten()
-        });
-        for &number in labelled.chain(by_namespace.get(namespace).into_iter().flatten()) {
+        let Some(Candidates { by_label, others }) = by_namespace.get(namespace) else { continue };
+        let labelled = by_label.iter().filter_map(|(key, by_value)| by_value.get(pod.labels.get(*key)?.as_str()));
+        for &number in labelled.flatten().chain(others) {
             if budgets[number].covers(namespace, &pod.labels) {
                 covered[number].push(pod);
             }
@@ -477,6 +478,18 @@ fn covered_pods<'a>(budgets: &[&'a DisruptionBudget], pods: &'a [Pod]) -> Vec<Ve
         pods.sort_by_key(|pod| &pod.name);
     }
     covered
+}
+
+/// The budgets of a namespace, by number. Nearly all ask for the same one or two labels.
+#[derive(Default)]
+struct Candidates<'a> {
+    /// By the key and the value of a label that they ask for.
+    by_label: BTreeMap<&'a str, HashMap<&'a str, Vec<usize>>>,
+    others: Vec<usize>,
+}
+
+fn have_one_controller(one: &Pod, other: &Pod) -> bool {
+    one.controller == other.controller && one.name.namespace == other.name.namespace
 }
 
 /// The owner that an implied budget is for: not of bare, Job and `DaemonSet` pods, nor of those that nobody brings back.

@@ -25,7 +25,7 @@ pub struct ObjectName {
 }
 
 /// The controlling owner of an object: the owner reference with `controller: true`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerRef {
     /// The API group, empty for the core group.
     pub group: String,

@@ -168,7 +168,12 @@ impl From<Status> for CliError {
             "Forbidden" => Self::cluster(format!("Error from server (Forbidden): {message}")).exit(Exit::Forbidden),
             "" => Self::cluster(format!("Error from server: {message}")),
             NOT_A_STATUS => {
-                let first = message.lines().next().unwrap_or_default();
+                let first = message.lines().next().filter(|line| !line.trim().is_empty());
+                let first = first.unwrap_or(if code == 404 {
+                    "the server could not find the requested resource"
+                } else {
+                    "no message"
+                });
                 let error = Self::cluster(format!("Error from server (HTTP {code}): {first}"));
                 match code {
                     401 => Self::new(format!("You must be logged in to the server ({first})")),

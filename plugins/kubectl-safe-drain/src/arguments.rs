@@ -24,7 +24,6 @@ use plugin::{
 #[command(
     name = "safe-drain",
     version,
-    disable_help_subcommand = true,
     after_help = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]),
     after_long_help = examples(),
 )]
@@ -237,7 +236,7 @@ fn node_name(argument: &str) -> Result<NodeName, CliError> {
 }
 
 /// Words that are commands when they stand first, so they are no bare names of nodes.
-const COMMANDS: [&str; 4] = ["plan", "cordon", "uncordon", "version"];
+const COMMANDS: [&str; 5] = ["plan", "cordon", "uncordon", "version", "help"];
 
 /// The longest name of a node: a DNS subdomain.
 const MAX_NODE_NAME: usize = 253;

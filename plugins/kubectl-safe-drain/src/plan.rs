@@ -86,6 +86,7 @@ async fn look(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(
     };
     let mut document = write_down(&snapshot, &targets, &request.options, place)?;
     let missing = match granted {
+        _ if targets.is_empty() => Vec::new(),
         Ok(granted) => {
             let denied = rights.into_iter().zip(granted).filter(|(_, granted)| !granted).map(|(right, _)| right);
             missing_where_needed(&connection, denied, &document).await?
@@ -98,6 +99,9 @@ async fn look(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(
     };
     if !missing.is_empty() {
         document.forbid(&missing);
+        if dry_run == DryRun::Server {
+            shell.printer.err.line("the server's dry run was not sent: rights are missing");
+        }
     } else if dry_run == DryRun::Server {
         let answers = ask_server(&connection, &document, &request.options).await;
         document.record_server_answers(answers);
@@ -205,12 +209,14 @@ fn warn_of_unknowns(document: &DrainPlan, shell: &mut Shell) {
 
 fn forbidden(right: Right) -> CliError {
     let Right { verb, group: _, resource, subresource } = right;
-    let resource = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-    CliError::new(format!(
-        "forbidden: you cannot {verb} resource {resource:?} at the cluster scope, which a drain needs"
-    ))
-    .hint(format!("kubectl auth can-i {verb} {resource} --all-namespaces"))
-    .exit(Exit::Forbidden)
+    let (resource, scope) = match (resource, subresource) {
+        ("nodes", _) => (resource.to_owned(), ""),
+        (_, "") => (resource.to_owned(), " --all-namespaces"),
+        (_, _) => (format!("{resource}/{subresource}"), " --all-namespaces"),
+    };
+    let message =
+        format!("forbidden: you cannot {verb} resource {resource:?} at the cluster scope, which a drain needs");
+    CliError::new(message).hint(format!("kubectl auth can-i {verb} {resource}{scope}")).exit(Exit::Forbidden)
 }
 
 /// Sends the server's own dry run of the cordon and of each eviction of the first wave.

@@ -54,9 +54,11 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     print_verdict(out, *verdict, *exit_code, message);
 
     print_nodes(out, nodes, pods);
-    print_pods(out, pods);
+    print_pods(out, pods, options.disable_eviction);
     print_reasons(out, pods);
-    print_budgets(out, budgets, pods);
+    if !options.disable_eviction {
+        print_budgets(out, budgets, pods);
+    }
     print_implied(out, implied_budgets, pods);
     print_surges(out, surges);
     print_waves(out, waves);
@@ -67,6 +69,9 @@ pub(crate) fn plan(out: &mut Output, plan: &DrainPlan) {
     out.line("");
     if *exit_code == 0 && !waves.is_empty() && stops_surely(nodes, pods) {
         out.line(format_args!("Takes about {}.", duration(*estimated_seconds)));
+    }
+    if !waves.is_empty() {
+        print_wrapped(out, "", "Whether the replacements find room is not looked at.", Style::new());
     }
     print_verdict(out, *verdict, *exit_code, message);
     if let Some(next) = next_step(pods, options) {
@@ -137,7 +142,7 @@ fn print_nodes(out: &mut Output, nodes: &[PlannedNode], pods: &[PlannedPod]) {
 }
 
 /// Pods that are alike stand in one row: 110 pods must fit a screen.
-fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
+fn print_pods(out: &mut Output, pods: &[PlannedPod], deletes: bool) {
     type Like<'a> = (PodAction, &'a str, String, String, String);
     let mut rows: BTreeMap<Like<'_>, Vec<&PlannedPod>> = BTreeMap::new();
     for pod in pods {
@@ -159,6 +164,7 @@ fn print_pods(out: &mut Output, pods: &[PlannedPod]) {
     let mut table = Table::new(["ACTION", "NAMESPACE", "PODS-OF", "PODS", "WAVE", "BACK", "BUDGET"]);
     for ((action, namespace, what, budget, back), pods) in rows {
         let (word, style) = match action {
+            PodAction::Evict if deletes => ("Delete", styles.warning),
             PodAction::Evict => ("Evict", styles.good),
             PodAction::Wait => ("Wait", styles.warning),
             PodAction::Refuse => ("Refuse", styles.error),
@@ -195,8 +201,11 @@ fn budget_word(budget: &PodBudget) -> String {
     format!("{}: {word}", names.join(","))
 }
 
+/// Reasons that leave open whether a pod comes back.
+const UNCERTAIN: [&str; 3] = ["CustomController", "OwnerUnknown", "VolumeClaims"];
+
 fn comes_back(replacement: &Replacement, why: &[PodReason]) -> String {
-    let is_uncertain = why.iter().any(|reason| matches!(reason.code.as_str(), "CustomController" | "OwnerUnknown"));
+    let is_uncertain = why.iter().any(|reason| UNCERTAIN.contains(&reason.code.as_str()));
     let Replacement { verdict, by, reasons } = replacement;
     let word = match (verdict, by) {
         (_, Some(_)) if is_uncertain => "?",

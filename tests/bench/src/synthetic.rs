@@ -17,8 +17,10 @@ pub(crate) const NODES: usize = 5_000;
 /// Disruption budgets, whatever the number of pods; the smallest cluster must have as many workloads for them.
 pub(crate) const BUDGETS: usize = 2_000;
 
-/// Namespaces of teams. One workload of [`IN_COMMON`] is in one common namespace, as in clusters that have grown.
-const NAMESPACES: usize = 300;
+/// Namespaces of teams: few enough that a drain of some nodes has to do with nearly all of them whatever the number of
+/// pods, or a larger cluster would differ in more than its size. One workload of [`IN_COMMON`] is in one common
+/// namespace, as in clusters that have grown.
+const NAMESPACES: usize = 100;
 const IN_COMMON: u64 = 10;
 
 /// Of this many pods, one for each node is a `DaemonSet`'s.

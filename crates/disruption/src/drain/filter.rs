@@ -326,6 +326,7 @@ impl Reason<'_> {
             | Self::OwnerUnknown(_)
             | Self::JobCountsEviction { .. }
             | Self::HostPath(_)
+            | Self::VolumeClaims(_)
             | Self::ToleratesCordon
             | Self::Finalizers(_)
             | Self::NodeNotReady { .. }
@@ -335,7 +336,6 @@ impl Reason<'_> {
             | Self::StaticPod
             | Self::Terminating
             | Self::Finished
-            | Self::VolumeClaims(_)
             | Self::NoPreStop => Severity::Info,
         }
     }
@@ -514,7 +514,7 @@ mod tests {
         );
         said(
             Pod { claims: vec!["data".into()], ..pod("a") },
-            "Info: claim data: the replacement runs only where that volume can be mounted",
+            "Warning: claim data: the replacement runs only where that volume can be mounted",
         );
         said(
             Pod { tolerates_cordon: true, ..pod("a") },

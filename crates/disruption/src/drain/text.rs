@@ -510,7 +510,7 @@ mod tests {
         JobCountsEviction Warning: Job sum fails when this Pod is evicted (backoffLimit 0)
           -> let Job sum finish first, or have its podFailurePolicy ignore DisruptionTarget
         HostPath Warning: hostPath /a, /b, /c and 2 more: what it holds stays on this node
-        VolumeClaims Info: claim data: the replacement runs only where that volume can be mounted
+        VolumeClaims Warning: claim data: the replacement runs only where that volume can be mounted
           -> a local volume exists on one node only: see kubectl describe pv
         ToleratesCordon Warning: tolerates node.kubernetes.io/unschedulable: the scheduler may put it straight back
           -> drop the toleration, or taint the node with a key of your own

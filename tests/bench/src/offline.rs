@@ -58,8 +58,8 @@ pub(crate) fn run() -> Result<Table> {
     ));
     let mut first: Option<(usize, Time)> = None;
     for pods in SIZES {
-        let Planned { planned, time, processor_time } = plan_in_memory(&Cluster::new(pods))?;
-        table.judge(format!("plan of {planned} pods among {pods}, in memory"), time, TARGET_PLAN);
+        let Planned { drained, time, processor_time } = plan_in_memory(&Cluster::new(pods))?;
+        table.judge(format!("plan of {drained} pods among {pods}, in memory"), time, TARGET_PLAN);
         table.know("its processor time", processor_time);
         if let Some((fewest, least)) = first {
             let growth = Ratio(exact(pods) / exact(fewest) * TARGET_GROWTH);
@@ -75,7 +75,7 @@ pub(crate) fn run() -> Result<Table> {
 /// What plans took.
 struct Planned {
     /// The number of pods in them.
-    planned: usize,
+    drained: usize,
     time: Time,
     processor_time: Time,
 }
@@ -84,7 +84,7 @@ fn plan_in_memory(cluster: &Cluster) -> Result<Planned> {
     let snapshot = cluster.snapshot()?;
     let targets = drained_nodes();
     let options = Options { force: true, ignore_daemonsets: true, delete_emptydir_data: true, ..Options::default() };
-    let planned = write_plan(&snapshot, &targets, &options)?.pods.len();
+    let drained = write_plan(&snapshot, &targets, &options)?.pods.len();
     let (mut times, mut processor_times) = (Vec::new(), Vec::new());
     for _ in 0..PLANS {
         let (started, processor_time) = (Instant::now(), measure::own_processor_time()?);
@@ -94,7 +94,7 @@ fn plan_in_memory(cluster: &Cluster) -> Result<Planned> {
         drop(document);
     }
     let median = |times| Time(measure::median(times));
-    Ok(Planned { planned, time: median(times), processor_time: median(processor_times) })
+    Ok(Planned { drained, time: median(times), processor_time: median(processor_times) })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of pods are small")]

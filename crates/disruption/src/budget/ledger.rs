@@ -219,11 +219,6 @@ impl<'a> Ledger<'a> {
         self.holding(pod).accounts.iter().map(|&number| &self.accounts[number])
     }
 
-    /// The implied budget that a pod draws from.
-    pub fn implied_of<'s>(&'s self, pod: &'s Pod) -> Option<&'s ImpliedAccount<'a>> {
-        self.holding(pod).implied.map(|number| &self.implied[number])
-    }
-
     /// The account that an allowed pod draws from: its written budget, else the implied one.
     pub fn draw(&self, pod: &Pod) -> Option<Draw> {
         let Holding { accounts, implied } = self.holding(pod);

@@ -138,17 +138,3 @@ async fn the_servers_refusal_stands_beside_our_verdict() -> Result<()> {
     assert_eq!(client["verdict"], "Clear", "our own rules allow it");
     Ok(())
 }
-
-#[tokio::test]
-async fn draining_itself_comes_next() -> Result<()> {
-    let world = lab::shared()?.world("next").await?;
-    let [node] = world.nodes(["n"]).await?;
-    let output = safe_drain(&world, &[&node.name]).await?;
-    assert_eq!(output.code, Some(1), "{output}");
-    assert_eq!(
-        output.stderr,
-        "error: draining comes next: this version plans, cordons and uncordons, and evicts nothing\n\
-         hint: add --dry-run to see the plan of this drain\n"
-    );
-    Ok(())
-}

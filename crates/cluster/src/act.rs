@@ -1,10 +1,18 @@
-//! Changes a cluster: cordons, and evictions. Every write names what it was decided on.
+//! Changes a cluster: cordons with their records, and evictions. Every write names what it was decided on.
 
-use disruption::model::{NodeName, ObjectName, Uid};
-use k8s_openapi::api::core::v1::Node;
+use disruption::{
+    action::{NodeAnswer, NodeChange, RecordChange, Removal, RemovalAnswer, Trouble, TroubleKind},
+    journal::FIELD_MANAGER,
+    model::{NodeName, ObjectName, RECORD_ANNOTATION, Uid},
+};
+use jiff::SignedDuration;
+use k8s_openapi::api::{
+    authentication::v1::SelfSubjectReview,
+    core::v1::{Node, Pod},
+};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
     core::Status,
 };
 use serde_json::{Value, json};
@@ -29,23 +37,11 @@ pub enum Cordon {
     Changed,
 }
 
-/// How a pod is made to go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
-    /// By the eviction API, which asks the disruption budgets.
-    Evict,
-    /// By a plain deletion, which does not (`--disable-eviction`).
-    Delete,
-}
-
 /// How often a lost race for a node is decided again. Kubelets and controllers write a node every few seconds, so even
 /// two losses in a row are rare.
 const CORDON_TRIES: usize = 5;
 
-/// Who changed a field, as `managedFields` name it.
-const FIELD_MANAGER: &str = "kubectl-safe-drain";
-
-/// Makes a node unschedulable, or schedulable again.
+/// Makes a node unschedulable, or schedulable again; then the record of a drain goes, too.
 ///
 /// The patch names the resourceVersion it was decided on; a lost race is read and decided again. Afterwards the node is
 /// read back: [`Error::Answer`] if it does not stand as asked, [`Error::Unverified`] if nobody knows.
@@ -58,21 +54,19 @@ pub async fn cordon(
     let api: Api<Node> = Api::all(connection.client().clone());
     let get = format!("get node {node}");
     let patch = format!("patch node {node}");
-    let params = PatchParams {
-        dry_run: effect == Effect::DryRun,
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    };
+    let params = patch_params(effect);
     let mut tries = 0;
     loop {
         let seen = connection.call(&get, api.get(&node.0)).await?;
         if is_unschedulable(&seen) == unschedulable {
             return Ok(Cordon::Already);
         }
-        // Null removes the field, as kubectl's own patch does.
-        let value = if unschedulable { Value::Bool(true) } else { Value::Null };
-        let change =
-            json!({"metadata": {"resourceVersion": seen.metadata.resource_version}, "spec": {"unschedulable": value}});
+        let has_record = seen.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(RECORD_ANNOTATION));
+        let change = NodeChange {
+            unschedulable: Some(unschedulable),
+            record: (has_record && !unschedulable).then_some(RecordChange::Remove),
+        };
+        let change = node_patch(seen.metadata.resource_version.as_deref().unwrap_or_default(), &change);
         tries += 1;
         let answer = match connection.call(&patch, api.patch(&node.0, &params, &Patch::Merge(&change))).await {
             Err(error) if error.is_conflict() && tries < CORDON_TRIES => continue,
@@ -90,6 +84,72 @@ pub async fn cordon(
         let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
         return Err(Error::Answer { what: patch, reason });
     }
+}
+
+/// Changes a node that stands as it was seen in this version. A change of its cordon is read back.
+pub async fn write_node(
+    connection: &Connection,
+    node: &NodeName,
+    resource_version: &str,
+    change: &NodeChange,
+    effect: Effect,
+) -> NodeAnswer {
+    let api: Api<Node> = Api::all(connection.client().clone());
+    let (get, patch) = (format!("get node {node}"), format!("patch node {node}"));
+    let body = Patch::Merge(node_patch(resource_version, change));
+    let params = patch_params(effect);
+    let stands = match connection.call(&patch, api.patch(&node.0, &params, &body)).await {
+        Ok(_) if change.unschedulable.is_some() && effect == Effect::Real => {
+            connection.call(&get, api.get(&node.0)).await
+        }
+        Err(error) if error.is_conflict() => {
+            return match connection.call(&get, api.get(&node.0)).await {
+                Ok(fresh) => NodeAnswer::Changed(fresh.into()),
+                Err(error) => refused_write(error),
+            };
+        }
+        answer => answer,
+    };
+    match stands {
+        Ok(node) if change.unschedulable.is_some_and(|wanted| wanted != is_unschedulable(&node)) => {
+            NodeAnswer::Denied("the server accepted the change, but it does not stand".to_owned())
+        }
+        Ok(node) => NodeAnswer::Stands(node.into()),
+        Err(error) => refused_write(error),
+    }
+}
+
+fn refused_write(error: Error) -> NodeAnswer {
+    match trouble(error) {
+        Ok(trouble) => NodeAnswer::Trouble(trouble),
+        Err(error) if error.is_not_found() => NodeAnswer::Deleted,
+        Err(error) if lacks_right(&error.to_string()) => NodeAnswer::Forbidden(error.to_string()),
+        Err(error) => NodeAnswer::Denied(error.to_string()),
+    }
+}
+
+fn patch_params(effect: Effect) -> PatchParams {
+    PatchParams {
+        dry_run: effect == Effect::DryRun,
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    }
+}
+
+/// A merge patch that names the version it was decided on. Null removes a field, as kubectl's own uncordon does.
+fn node_patch(resource_version: &str, change: &NodeChange) -> Value {
+    let NodeChange { unschedulable, record } = change;
+    let mut patch = json!({"metadata": {"resourceVersion": resource_version}});
+    if let Some(unschedulable) = unschedulable {
+        patch["spec"]["unschedulable"] = if *unschedulable { Value::Bool(true) } else { Value::Null };
+    }
+    if let Some(record) = record {
+        patch["metadata"]["annotations"][RECORD_ANNOTATION] = match record {
+            RecordChange::Set(record) => json!(record).to_string().into(),
+            RecordChange::Remove => Value::Null,
+        };
+    }
+    patch
 }
 
 fn unverified(what: &str, source: Error) -> Error {
@@ -161,6 +221,85 @@ fn removal_request(
         }
     };
     request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes())
+}
+
+/// What the server said to the removal of a pod (`eviction.go`).
+pub fn removal_answer(result: Result<(), Error>) -> RemovalAnswer {
+    let error = match result {
+        Ok(()) => return RemovalAnswer::Accepted,
+        Err(error) => error,
+    };
+    if error.is_not_found() {
+        return RemovalAnswer::NotFound;
+    }
+    if let Some(status) = error.status() {
+        let causes = || status.details.iter().flat_map(|details| &details.causes);
+        let budget = causes().find(|cause| cause.reason == "DisruptionBudget").map(|cause| cause.message.clone());
+        let is_about_budget = status.details.as_ref().is_some_and(|details| details.kind == "poddisruptionbudget");
+        if status.message.starts_with("This pod has more than one PodDisruptionBudget") {
+            return RemovalAnswer::SeveralBudgets(status.message.clone());
+        }
+        if budget.is_some() || is_about_budget {
+            return RemovalAnswer::BudgetForbids(budget.unwrap_or_else(|| status.message.clone()));
+        }
+        if causes().any(|cause| cause.reason == "NamespaceTerminating") {
+            return RemovalAnswer::NamespaceTerminating(status.message.clone());
+        }
+        if status.is_conflict() {
+            return RemovalAnswer::Conflict(status.message.clone());
+        }
+    }
+    match trouble(error) {
+        Ok(trouble) => RemovalAnswer::Trouble(trouble),
+        Err(error) if lacks_right(&error.to_string()) => RemovalAnswer::Forbidden(error.to_string()),
+        Err(error) => RemovalAnswer::Denied(error.to_string()),
+    }
+}
+
+/// An error that may be another one the next time; any other comes back.
+fn trouble(error: Error) -> Result<Trouble, Error> {
+    let kind = match &error {
+        Error::Api(status) => match status.code {
+            429 if status.message.starts_with("admission webhook \"") => TroubleKind::HeldByWebhook,
+            429 => TroubleKind::Throttled,
+            500.. => TroubleKind::ServerError,
+            _ => return Err(error),
+        },
+        Error::Request { .. } => return Err(error),
+        _ => TroubleKind::NoAnswer,
+    };
+    let seconds = error.status().and_then(|status| status.details.as_ref()).map(|details| details.retry_after_seconds);
+    let retry_after = seconds.filter(|seconds| *seconds > 0).map(|seconds| SignedDuration::from_secs(seconds.into()));
+    Ok(Trouble { kind, message: error.to_string(), retry_after })
+}
+
+/// Whether a refusal is the authorizer's: admission says forbidden, too.
+fn lacks_right(message: &str) -> bool {
+    [" cannot create resource ", " cannot delete resource ", " cannot patch resource ", " cannot get resource "]
+        .iter()
+        .any(|phrase| message.contains(phrase))
+}
+
+/// The UID of the pod that has this name now, if there is one.
+pub async fn read_pod_uid(connection: &Connection, pod: &ObjectName) -> Result<Option<Uid>, Trouble> {
+    let api: Api<Pod> = Api::namespaced(connection.client().clone(), &pod.namespace);
+    match connection.call(&format!("get pod {pod}"), api.get_metadata(&pod.name)).await {
+        Ok(found) => Ok(found.metadata.uid.map(Uid)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(trouble(error).unwrap_or_else(|error| Trouble {
+            kind: TroubleKind::ServerError,
+            message: error.to_string(),
+            retry_after: None,
+        })),
+    }
+}
+
+/// The user that we are for the server; none where it does not say.
+pub async fn whoami(connection: &Connection) -> Option<String> {
+    let api: Api<SelfSubjectReview> = Api::all(connection.client().clone());
+    let review = SelfSubjectReview::default();
+    let answer = connection.call("ask who we are", api.create(&PostParams::default(), &review)).await.ok()?;
+    answer.status?.user_info?.username
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
-//! All network I/O: connect, observe, act.
+//! All network I/O: connect, observe, watch, act, drive.
 
 pub mod act;
 pub mod connect;
+pub mod drive;
 pub mod error;
 pub mod observe;
 pub mod rights;
+pub mod signals;
+pub mod watch;

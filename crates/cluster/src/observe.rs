@@ -53,11 +53,37 @@ const NEXT_CHUNK: u32 = 10_000;
 /// Requests under way at once. More would only queue at the server.
 const CONCURRENCY: usize = 10;
 
+/// A snapshot, and from where watches go on.
+#[derive(Debug)]
+pub struct Observed {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// The resourceVersions of its lists.
+    pub versions: Versions,
+}
+
+/// The resourceVersions of lists. A watch that begins there shows everything that happened since.
+#[derive(Debug, Clone, Default)]
+pub struct Versions(BTreeMap<Kind, String>);
+
+impl Versions {
+    /// The version of a kind's list; of a kind that was read object by object, that of the pods, which is as new.
+    pub fn of(&self, kind: Kind) -> Option<&str> {
+        self.0.get(&kind).or_else(|| self.0.get(&Kind::Pod)).map(String::as_str)
+    }
+}
+
+/// A list, and its resourceVersion.
+pub(crate) struct Listed<T> {
+    pub(crate) objects: Vec<T>,
+    pub(crate) version: String,
+}
+
 /// Reads the nodes and everything that decides about their pods.
 ///
 /// Nodes and pods must be readable. Other kinds that are forbidden, or that the server doesn't have, are marked unknown;
 /// any other failure is an error, since a plan without them could be wrong.
-pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Snapshot, Error> {
+pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Observed, Error> {
     // The answers to the first requests tell the server's time.
     let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH);
     let (nodes, pods, budgets, deployments, sets, controllers, stateful, daemons, jobs) = futures::join!(
@@ -72,7 +98,9 @@ pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunk
         list::<batch::Job>(connection, chunks, workload),
     );
     snapshot.nodes = nodes?;
-    for pod in pods? {
+    let pods = pods?;
+    let mut versions = Versions([(Kind::Pod, pods.version)].into());
+    for pod in pods.objects {
         snapshot.insert(pod);
     }
     for (kind, objects) in [
@@ -85,13 +113,16 @@ pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunk
         (Kind::Workload(WorkloadKind::Job), jobs),
     ] {
         match objects {
-            Ok(objects) => objects.into_iter().for_each(|object| snapshot.insert(object)),
+            Ok(listed) => {
+                versions.0.insert(kind, listed.version);
+                listed.objects.into_iter().for_each(|object| snapshot.insert(object));
+            }
             Err(error) => snapshot.mark_unknown(kind, degrade(error)?),
         }
     }
     let no_clock = || Error::Answer { what: "read the server's clock".into(), reason: "no Date header".into() };
     snapshot.taken_at = connection.server_now().ok_or_else(no_clock)?;
-    Ok(snapshot)
+    Ok(Observed { snapshot, versions })
 }
 
 /// Asks the server for the scale of the custom owners on which budgets of a drain depend. An owner about which it gives
@@ -135,12 +166,12 @@ pub async fn nodes(connection: &Connection, nodes: &WantedNodes, chunks: Chunks)
         }
         WantedNodes::Selected(selector) => {
             let params = ListParams::default().labels(&selector.to_string());
-            list_with(connection, params, chunks, |node: core::Node| node.into()).await
+            Ok(list_with(connection, params, chunks, |node: core::Node| node.into()).await?.objects)
         }
     }
 }
 
-async fn list<K>(connection: &Connection, chunks: Chunks, read: fn(K) -> Object) -> Result<Vec<Object>, Error>
+async fn list<K>(connection: &Connection, chunks: Chunks, read: fn(K) -> Object) -> Result<Listed<Object>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -150,14 +181,27 @@ where
 /// Lists a kind over all namespaces, page by page, keeping of each page only what plans read.
 async fn list_with<K, T>(
     connection: &Connection,
-    mut params: ListParams,
+    params: ListParams,
     chunks: Chunks,
     read: fn(K) -> T,
-) -> Result<Vec<T>, Error>
+) -> Result<Listed<T>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let api: Api<K> = Api::all(connection.client().clone());
+    list_from(connection, &Api::all(connection.client().clone()), params, chunks, read).await
+}
+
+/// [`list_with`] of a part of the objects.
+pub(crate) async fn list_from<K, T>(
+    connection: &Connection,
+    api: &Api<K>,
+    mut params: ListParams,
+    chunks: Chunks,
+    read: fn(K) -> T,
+) -> Result<Listed<T>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
     let what = format!("list {}", K::plural(&()));
     params.limit = match chunks {
         Chunks::Growing => Some(FIRST_CHUNK),
@@ -170,7 +214,7 @@ where
         objects.extend(page.items.into_iter().map(read));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params.continue_token = Some(token),
-            None => return Ok(objects),
+            None => return Ok(Listed { objects, version: page.metadata.resource_version.unwrap_or_default() }),
         }
         if chunks == Chunks::Growing {
             params.limit = Some(NEXT_CHUNK);

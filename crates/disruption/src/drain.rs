@@ -3,6 +3,7 @@
 mod changes;
 pub mod document;
 pub mod filter;
+pub mod machine;
 pub mod options;
 pub mod plan;
 pub mod rights;

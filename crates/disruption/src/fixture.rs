@@ -101,6 +101,10 @@ pub(crate) fn node(name: &str) -> Node {
         unschedulable: false,
         ready: true,
         not_ready_reason: None,
+        resource_version: "1".into(),
+        record: None,
+        cordoned_at: None,
+        cordoned_by: None,
     }
 }
 
@@ -125,6 +129,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         phase: Phase::Running,
         ready: true,
         trouble: None,
+        trouble_message: None,
         deletion: None,
         is_mirror: false,
         empty_dirs: Vec::new(),

@@ -3,12 +3,14 @@
 //! Nothing here knows a client, a clock, an environment, a terminal, a file or a socket: a snapshot comes in, a plan
 //! goes out.
 
+pub mod action;
 pub mod budget;
 pub mod diff;
 pub mod drain;
 pub mod event;
 #[cfg(test)]
 mod fixture;
+pub mod journal;
 pub mod model;
 pub mod outcome;
 pub mod snapshot;

@@ -12,7 +12,7 @@ mod workload;
 
 pub use budget::{BudgetCondition, BudgetStatus, DisruptionBudget, UnhealthyPods};
 pub use identity::{NodeName, ObjectName, OwnerRef, Uid};
-pub use node::{Node, UNSCHEDULABLE_TAINT};
+pub use node::{Node, RECORD_ANNOTATION, UNSCHEDULABLE_TAINT};
 pub use pod::{Deletion, EmptyDir, Phase, Pod, ToolHold};
 pub use quantity::{IntOrPercent, InvalidIntOrPercent};
 pub use selector::{InvalidSelector, Selector};

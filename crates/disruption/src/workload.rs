@@ -48,6 +48,19 @@ impl Workloads {
         self.by_name.insert((workload.kind, workload.name.clone()), workload);
     }
 
+    /// Takes a workload out; another one of its name stays.
+    pub fn remove(&mut self, workload: &Workload) {
+        let key = (workload.kind, workload.name.clone());
+        if self.by_name.get(&key).is_some_and(|found| found.uid == workload.uid) {
+            self.by_name.remove(&key);
+        }
+    }
+
+    /// Keeps those for which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Workload) -> bool) {
+        self.by_name.retain(|_, workload| keep(workload));
+    }
+
     /// Marks a kind as one that could not be read.
     pub fn mark_unknown(&mut self, kind: WorkloadKind) {
         self.unknown.insert(kind);

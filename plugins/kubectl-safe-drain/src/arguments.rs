@@ -1,11 +1,15 @@
 //! The command line: as it is typed, and what it means.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroU16, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use cluster::observe::{Chunks, WantedNodes};
 use disruption::{
-    drain::options::{MaxUnavailable, Options},
+    drain::options::{Execution, MaxUnavailable, OnBlocked, OnFailure, Options},
     model::{InvalidSelector, NodeName, Selector},
     outcome::Exit,
 };
@@ -18,13 +22,14 @@ use plugin::{
 
 /// Empty nodes for maintenance without breaking what runs on them
 ///
-/// Says first what will move, in which order, what a disruption budget forbids and why. Takes the flags of kubectl
-/// drain. This version plans (--dry-run, or the command plan), cordons and uncordons.
+/// Looks first at what will move, in which order, what a disruption budget forbids and why, and begins nothing that
+/// cannot end. Then it cordons, evicts as the budgets allow, and waits until what it moved runs elsewhere. Takes the
+/// flags of kubectl drain.
 #[derive(Debug, Parser)]
 #[command(
     name = "safe-drain",
     version,
-    after_help = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]),
+    after_help = exit::exit_codes(&EXITS),
     after_long_help = examples(),
 )]
 pub(crate) struct Arguments {
@@ -42,6 +47,10 @@ pub(crate) enum Command {
     Cordon(CordonFlags),
     /// Mark nodes as schedulable
     Uncordon(CordonFlags),
+    /// Show which nodes are cordoned, by whom and why, and whether a drain works on them
+    Status(StatusFlags),
+    /// Take back what drains have left behind that were killed
+    Repair(RepairFlags),
     /// Print the version
     Version(VersionFlags),
 }
@@ -99,6 +108,39 @@ pub(crate) struct DrainFlags {
     #[arg(long, value_name = "LIMIT", default_value = "auto", value_parser = max_unavailable)]
     max_unavailable: MaxUnavailable,
 
+    /// How many eviction requests may be under way at once
+    #[arg(long, value_name = "COUNT", default_value = "10")]
+    concurrency: NonZeroU16,
+
+    /// How many nodes are emptied at once, zero means all of them; all are cordoned first in any case
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    parallel: u16,
+
+    /// How long to wait before giving up on the whole command, zero means infinite
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
+    deadline: Duration,
+
+    /// How long a workload may take to get its Ready pods back after one has left, zero means infinite
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = values::duration)]
+    replacement_timeout: Duration,
+
+    /// What to do with a node that has pods which their disruption budgets can never let go: refuse to begin, or wait
+    /// until somebody changes the budgets while the other pods go
+    #[arg(long, value_name = "WHAT", default_value = "refuse", value_enum)]
+    on_blocked: Blocked,
+
+    /// What to do with the cordon of a node that could not be emptied: auto takes it back if no pod has left
+    #[arg(long, value_name = "WHAT", default_value = "auto", value_enum)]
+    on_failure: Failure,
+
+    /// Why the node is drained, for others who look at it
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) reason: String,
+
+    /// Also nodes that another drain works on, which then stops
+    #[arg(long)]
+    take_over: bool,
+
     /// Plan from what `kubectl get nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs -A -o yaml` printed, - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
@@ -116,6 +158,39 @@ pub(crate) struct CordonFlags {
     pub(crate) dry_run: DryRunFlag,
     #[command(flatten)]
     pub(crate) output: OutputFlag,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusFlags {
+    #[command(flatten)]
+    pub(crate) nodes: NodesFlags,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RepairFlags {
+    #[command(flatten)]
+    pub(crate) nodes: NodesFlags,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRunFlag,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+}
+
+/// `--on-blocked`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Blocked {
+    Refuse,
+    Wait,
+}
+
+/// `--on-failure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Failure {
+    Auto,
+    Uncordon,
+    Keep,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -141,6 +216,7 @@ pub(crate) struct NodesFlags {
 pub(crate) struct Request {
     pub(crate) nodes: WantedNodes,
     pub(crate) options: Options,
+    pub(crate) execution: Execution,
     pub(crate) chunks: Chunks,
 }
 
@@ -175,6 +251,22 @@ impl DrainFlags {
                     .filter(|timeout| !timeout.is_zero()),
                 max_unavailable: self.max_unavailable,
             },
+            execution: Execution {
+                concurrency: self.concurrency.into(),
+                parallel: NonZeroUsize::new(self.parallel.into()),
+                deadline: Some(self.deadline).filter(|limit| !limit.is_zero()),
+                replacement_timeout: Some(self.replacement_timeout).filter(|limit| !limit.is_zero()),
+                on_blocked: match self.on_blocked {
+                    Blocked::Refuse => OnBlocked::Refuse,
+                    Blocked::Wait => OnBlocked::Wait,
+                },
+                on_failure: match self.on_failure {
+                    Failure::Auto => OnFailure::Auto,
+                    Failure::Uncordon => OnFailure::Uncordon,
+                    Failure::Keep => OnFailure::Keep,
+                },
+                take_over: self.take_over,
+            },
             chunks: match self.chunk_size {
                 None => Chunks::Growing,
                 Some(0) => Chunks::Whole,
@@ -188,6 +280,14 @@ impl DrainFlags {
 }
 
 impl NodesFlags {
+    /// The nodes that were named, once each; all of them if none was.
+    pub(crate) fn resolve_or_all(&self) -> Result<WantedNodes, CliError> {
+        if self.nodes.is_empty() && self.selector.trim().is_empty() {
+            return Ok(WantedNodes::Selected(Selector::default()));
+        }
+        self.resolve("safe-drain status")
+    }
+
     /// The nodes that were named, once each. `usage` is the command as its usage line shows it.
     pub(crate) fn resolve(&self, usage: &str) -> Result<WantedNodes, CliError> {
         let selector = selector(&self.selector).map_err(|invalid| CliError::new(invalid.to_string()))?;
@@ -236,7 +336,7 @@ fn node_name(argument: &str) -> Result<NodeName, CliError> {
 }
 
 /// Words that are commands when they stand first, so they are no bare names of nodes.
-const COMMANDS: [&str; 5] = ["plan", "cordon", "uncordon", "version", "help"];
+const COMMANDS: [&str; 7] = ["plan", "cordon", "uncordon", "status", "repair", "version", "help"];
 
 /// The longest name of a node: a DNS subdomain.
 const MAX_NODE_NAME: usize = 253;
@@ -265,12 +365,35 @@ fn max_unavailable(text: &str) -> Result<MaxUnavailable, String> {
     }
 }
 
+/// The exit codes that this plugin ends with.
+const EXITS: [Exit; 9] = [
+    Exit::Done,
+    Exit::Error,
+    Exit::Refused,
+    Exit::Blocked,
+    Exit::NoRoom,
+    Exit::Unfinished,
+    Exit::Superseded,
+    Exit::Forbidden,
+    Exit::Interrupted,
+];
+
 fn examples() -> String {
-    let codes = exit::exit_codes(&[Exit::Done, Exit::Error, Exit::Refused, Exit::Blocked, Exit::Forbidden]);
+    let codes = exit::exit_codes(&EXITS);
     format!(
         "Examples:
   # Show what draining a node would do
   kubectl safe-drain worker-3 --dry-run
+
+  # Drain it, and say why for others who look
+  kubectl safe-drain worker-3 --ignore-daemonsets --reason 'disk swap'
+
+  # Drain a pool within an hour, for a pipeline
+  kubectl safe-drain -l pool=old --ignore-daemonsets --deadline 1h -o json
+
+  # Who cordoned what, and what a killed drain has left behind
+  kubectl safe-drain status
+  kubectl safe-drain repair
 
   # Ask the server too: webhooks, quotas and budgets answer as they would
   kubectl safe-drain worker-3 --dry-run=server --ignore-daemonsets
@@ -316,6 +439,8 @@ mod tests {
                 Command::Plan(_) => "plan",
                 Command::Cordon(_) => "cordon",
                 Command::Uncordon(_) => "uncordon",
+                Command::Status(_) => "status",
+                Command::Repair(_) => "repair",
                 Command::Version(_) => "version",
             });
             assert_eq!((name, parsed.check().is_ok()), (command, accepted), "{args}");

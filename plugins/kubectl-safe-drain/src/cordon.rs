@@ -13,7 +13,7 @@ use disruption::{
 };
 use plugin::{error::CliError, shell::Shell, values::DryRun};
 
-use crate::{arguments::CordonFlags, report};
+use crate::{arguments::CordonFlags, report::Reporter};
 
 /// How the nodes shall stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,9 @@ pub(crate) async fn run(flags: &CordonFlags, wish: Wish, shell: &mut Shell) -> R
                 Event::NodeRefused { node: node.name, message }
             }
         };
-        report::tell(&mut shell.printer, &event, connection.server_now(), dry_run, flags.output.output)?;
+        let mut reporter = Reporter::of_dry_run(&mut shell.printer, flags.output.output, dry_run);
+        reporter.tell(connection.server_now(), &event);
+        reporter.finish()?;
     }
     Ok(Exit::of_all(exits))
 }

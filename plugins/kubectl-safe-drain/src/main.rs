@@ -2,9 +2,13 @@
 
 mod arguments;
 mod cordon;
+mod drain;
+mod look;
 mod plan;
 mod render;
+mod repair;
 mod report;
+mod status;
 mod version;
 
 use std::process::ExitCode;
@@ -26,17 +30,16 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
         }
         Some(Command::Cordon(flags)) => cordon::run(&flags, cordon::Wish::Unschedulable, shell).await,
         Some(Command::Uncordon(flags)) => cordon::run(&flags, cordon::Wish::Schedulable, shell).await,
+        Some(Command::Status(flags)) => status::run(&flags, shell).await,
+        Some(Command::Repair(flags)) => repair::run(&flags, shell).await,
         Some(Command::Version(flags)) => version::run(&flags, shell),
         None => drain(arguments.drain, shell).await,
     }
 }
 
 async fn drain(flags: arguments::DrainFlags, shell: &mut Shell) -> Result<Exit, CliError> {
-    let dry_run = flags.dry_run.strategy(&mut shell.printer);
-    if dry_run != DryRun::None {
-        return plan::run(flags, dry_run, shell).await;
+    match flags.dry_run.strategy(&mut shell.printer) {
+        DryRun::None => drain::run(&flags, shell).await,
+        dry_run => plan::run(flags, dry_run, shell).await,
     }
-    flags.resolve()?;
-    Err(CliError::new("draining comes next: this version plans, cordons and uncordons, and evicts nothing")
-        .hint("add --dry-run to see the plan of this drain"))
 }

@@ -1,31 +1,33 @@
 //! `plan`, and `--dry-run`: what a drain would do, from a live cluster or from a file.
 
-use std::{collections::BTreeSet, fs::File, io, path::Path};
+use std::{fs::File, io, path::Path};
 
 use cluster::{
-    act::{self, Effect, Removal},
+    act::{self, Effect},
     connect::Connection,
     error::Error,
-    observe::{self, WantedNodes},
-    rights,
+    observe::WantedNodes,
 };
 use disruption::{
+    action::Removal,
     drain::{
-        document::{DrainPlan, Place, PodAction, RefusedBy, ServerAnswer, ServerRequest, Unknown},
+        document::{DrainPlan, Place, RefusedBy, ServerAnswer, ServerRequest, Unknown},
         options::Options,
         plan::{self, PlanError},
-        rights::{Naming, Right, Scope, required},
+        rights::Right,
     },
     model::{NodeName, ObjectName, Uid},
     outcome::Exit,
-    snapshot::{self, Kind, Snapshot, Unreadable},
+    snapshot::{self, Snapshot, Unreadable},
 };
 use kube::core::Status;
 use plugin::{error::CliError, shell::Shell, values::DryRun};
 
 use crate::{
     arguments::{DrainFlags, Request},
-    cordon, render,
+    cordon,
+    look::{Look, forbidden, look, targets},
+    render,
 };
 
 /// Requests of a server dry run under way at once.
@@ -43,7 +45,7 @@ pub(crate) async fn run(flags: DrainFlags, dry_run: DryRun, shell: &mut Shell) -
             let targets = targets(&snapshot, &request.nodes)?;
             (write_down(&snapshot, &targets, &request.options, Place::default())?, Vec::new())
         }
-        None => look(&request, dry_run, shell).await?,
+        None => plan_live(&request, dry_run, shell).await?,
     };
     if let (true, WantedNodes::Selected(selector)) = (document.nodes.is_empty(), &request.nodes) {
         cordon::nothing_selected(shell, selector);
@@ -59,44 +61,11 @@ pub(crate) async fn run(flags: DrainFlags, dry_run: DryRun, shell: &mut Shell) -
     Ok(document.exit())
 }
 
-/// Plans from a live cluster. The rights that reading doesn't prove are asked for beside it.
-async fn look(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(DrainPlan, Vec<Right>), CliError> {
-    let connection = shell.connect()?;
-    let naming = match request.nodes {
-        WantedNodes::Named(_) => Naming::Names,
-        WantedNodes::Selected(_) => Naming::Selector,
-    };
-    let rights: Vec<Right> = required(naming, request.options.disable_eviction)
-        .into_iter()
-        .filter(|right| !matches!(right.verb, "get" | "list"))
-        .collect();
-    let everywhere: Vec<_> = rights.iter().map(|right| (*right, Scope::default())).collect();
-    let (snapshot, granted) = futures::join!(
-        // On the heap: nine lists at once are too large for every caller's stack.
-        Box::pin(observe::observe(&connection, &request.nodes, request.chunks)),
-        rights::ask(&connection, &everywhere)
-    );
-    let mut snapshot = snapshot?;
-    let targets = targets(&snapshot, &request.nodes)?;
-    observe::observe_scales(&connection, &mut snapshot, &targets, &request.options).await;
-    let place = Place {
-        context: connection.context().map(str::to_owned),
-        // In a pod there is no name for the cluster but its address.
-        cluster: Some(connection.cluster().unwrap_or(connection.server()).to_owned()),
-    };
+/// Plans from a live cluster.
+async fn plan_live(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(DrainPlan, Vec<Right>), CliError> {
+    let Look { connection, snapshot, versions: _, targets, place, rights } = look(request, shell).await?;
     let mut document = write_down(&snapshot, &targets, &request.options, place)?;
-    let missing = match granted {
-        _ if targets.is_empty() => Vec::new(),
-        Ok(granted) => {
-            let denied = rights.into_iter().zip(granted).filter(|(_, granted)| !granted).map(|(right, _)| right);
-            missing_where_needed(&connection, denied, &document).await?
-        }
-        Err(error) => {
-            let resource = "selfsubjectaccessreviews.authorization.k8s.io".to_owned();
-            document.unknowns.push(Unknown { resource, message: error.to_string() });
-            Vec::new()
-        }
-    };
+    let missing = rights.missing(&connection, &mut document).await?;
     if !missing.is_empty() {
         document.forbid(&missing);
         if dry_run == DryRun::Server {
@@ -109,38 +78,7 @@ async fn look(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(
     Ok((document, missing))
 }
 
-/// Of rights that we don't have everywhere, those that we don't have where this drain needs them: on its nodes, and in
-/// the namespaces of the pods that leave. Watching the pods of a node needs the whole cluster.
-async fn missing_where_needed(
-    connection: &Connection,
-    denied: impl Iterator<Item = Right>,
-    document: &DrainPlan,
-) -> Result<Vec<Right>, CliError> {
-    let namespaces: BTreeSet<&str> =
-        document.pods.iter().filter(|pod| pod.action != PodAction::Skip).map(|pod| pod.namespace.as_str()).collect();
-    let mut missing = Vec::new();
-    for right in denied {
-        let questions: Vec<(Right, Scope<'_>)> = match right.resource {
-            "nodes" => document
-                .nodes
-                .iter()
-                .map(|node| (right, Scope { name: Some(&node.name), ..Scope::default() }))
-                .collect(),
-            _ if right.verb == "watch" => Vec::new(),
-            _ => namespaces
-                .iter()
-                .map(|namespace| (right, Scope { namespace: Some(namespace), ..Scope::default() }))
-                .collect(),
-        };
-        let granted = rights::ask(connection, &questions).await?;
-        if right.verb == "watch" || granted.contains(&false) {
-            missing.push(right);
-        }
-    }
-    Ok(missing)
-}
-
-fn write_down(
+pub(crate) fn write_down(
     snapshot: &Snapshot,
     targets: &[NodeName],
     options: &Options,
@@ -171,14 +109,6 @@ fn known_nodes(snapshot: &Snapshot) -> Option<String> {
     (total > 0).then(|| format!("the file has {total} nodes: {}{more}", names.join(", ")))
 }
 
-fn targets(snapshot: &Snapshot, nodes: &WantedNodes) -> Result<Vec<NodeName>, CliError> {
-    match nodes {
-        WantedNodes::Named(names) => Ok(names.clone()),
-        WantedNodes::Selected(selector) if snapshot.knows(Kind::Node) => Ok(plan::select(snapshot, selector)),
-        WantedNodes::Selected(_) => Err(CliError::new("the file holds no nodes to select from: name them instead")),
-    }
-}
-
 fn read_file(path: &Path) -> Result<Snapshot, CliError> {
     let (name, snapshot) = if path == Path::new("-") {
         ("standard input".to_owned(), snapshot::read(io::stdin().lock()))
@@ -190,7 +120,7 @@ fn read_file(path: &Path) -> Result<Snapshot, CliError> {
 }
 
 /// One warning for each kind that the server kept from us; one for all that a file lacks and this plan would need.
-fn warn_of_unknowns(document: &DrainPlan, shell: &mut Shell) {
+pub(crate) fn warn_of_unknowns(document: &DrainPlan, shell: &mut Shell) {
     let not_in_file = Unreadable::NotInFile.to_string();
     let (lacking, withheld): (Vec<&Unknown>, Vec<&Unknown>) =
         document.unknowns.iter().partition(|unknown| unknown.message == not_in_file);
@@ -205,18 +135,6 @@ fn warn_of_unknowns(document: &DrainPlan, shell: &mut Shell) {
     for unknown in withheld {
         shell.printer.warning(&format!("{} unknown: {}", unknown.resource, unknown.message));
     }
-}
-
-fn forbidden(right: Right) -> CliError {
-    let Right { verb, group: _, resource, subresource } = right;
-    let (resource, scope) = match (resource, subresource) {
-        ("nodes", _) => (resource.to_owned(), ""),
-        (_, "") => (resource.to_owned(), " --all-namespaces"),
-        (_, _) => (format!("{resource}/{subresource}"), " --all-namespaces"),
-    };
-    let message =
-        format!("forbidden: you cannot {verb} resource {resource:?} at the cluster scope, which a drain needs");
-    CliError::new(message).hint(format!("kubectl auth can-i {verb} {resource}{scope}")).exit(Exit::Forbidden)
 }
 
 /// Sends the server's own dry run of the cordon and of each eviction of the first wave.

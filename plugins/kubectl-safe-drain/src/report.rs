@@ -1,6 +1,13 @@
 //! Tells events as they happen: kubectl's lines for people, JSON lines or YAML documents for programs.
 
-use disruption::event::Event;
+use std::collections::BTreeMap;
+
+use disruption::{
+    action::Removal,
+    drain::document::{DrainResult, NodeOutcome, PodOutcome, PodResult},
+    event::{Event, WaitCode},
+    outcome::Exit,
+};
 use jiff::Timestamp;
 use plugin::{
     error::CliError,
@@ -9,55 +16,282 @@ use plugin::{
 };
 use serde::Serialize;
 
+/// Tells the events of a command and how it ended.
+pub(crate) struct Reporter<'a> {
+    printer: &'a mut Printer,
+    format: Option<Format>,
+    dry_run: DryRun,
+    failure: Option<CliError>,
+}
+
 /// An event as a document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventDocument<'a> {
     at: Option<String>,
     r#type: &'a str,
-    node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     already: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pods: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<f64>,
     dry_run: &'a str,
 }
 
-/// Tells one event. `at` is the server's time. What was refused is told to people as an error, not here.
-pub(crate) fn tell(
-    printer: &mut Printer,
-    event: &Event,
-    at: Option<Timestamp>,
-    dry_run: DryRun,
-    format: Option<Format>,
-) -> Result<(), CliError> {
-    let Some(format) = format else {
-        let (node, already, word) = match event {
-            Event::NodeCordoned { node, already } => (node, *already, "cordoned"),
-            Event::NodeUncordoned { node, already } => (node, *already, "uncordoned"),
-            Event::NodeRefused { .. } => return Ok(()),
+impl<'a> Reporter<'a> {
+    /// Tells what really happens.
+    pub(crate) fn new(printer: &'a mut Printer, format: Option<Format>) -> Self {
+        Self::of_dry_run(printer, format, DryRun::None)
+    }
+
+    /// Tells what would happen, if it is a dry run.
+    pub(crate) fn of_dry_run(printer: &'a mut Printer, format: Option<Format>, dry_run: DryRun) -> Self {
+        Self { printer, format, dry_run, failure: None }
+    }
+
+    /// Tells one event. `at` is the server's time.
+    pub(crate) fn tell(&mut self, at: Option<Timestamp>, event: &Event) {
+        let Some(format) = self.format else { return self.tell_people(event) };
+        let mut document = EventDocument::new(event);
+        document.at = at.map(|at| format!("{at:.3}"));
+        document.dry_run = match self.dry_run {
+            DryRun::None => "none",
+            DryRun::Client => "client",
+            DryRun::Server => "server",
         };
-        let already = if already { "already " } else { "" };
-        printer.out.line(format_args!("node/{node} {already}{word}{}", suffix(dry_run)));
-        return Ok(());
-    };
-    let (name, node, already, message) = match event {
-        Event::NodeCordoned { node, already } => ("NodeCordoned", node, Some(*already), None),
-        Event::NodeUncordoned { node, already } => ("NodeUncordoned", node, Some(*already), None),
-        Event::NodeRefused { node, message } => ("NodeRefused", node, None, Some(message.as_str())),
-    };
-    let dry_run = match dry_run {
-        DryRun::None => "none",
-        DryRun::Client => "client",
-        DryRun::Server => "server",
-    };
-    let at = at.map(|at| format!("{at:.3}"));
-    let document = EventDocument { at, r#type: name, node: &node.0, already, message, dry_run };
+        if let Err(error) = write(self.printer, format, &document) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// Tells how a drain ended.
+    pub(crate) fn end(self, result: &DrainResult) -> Result<(), CliError> {
+        match (self.failure, self.format) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(format)) => write(self.printer, format, result),
+            (None, None) => {
+                tell_what_is_left(self.printer, result);
+                Ok(())
+            }
+        }
+    }
+
+    /// What was said to nobody, because it could not be written.
+    pub(crate) fn finish(self) -> Result<(), CliError> {
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    fn tell_people(&mut self, event: &Event) {
+        let suffix = suffix(self.dry_run);
+        let Printer { out, err, .. } = &mut *self.printer;
+        match event {
+            Event::NodeCordoned { node, already } => {
+                out.line(format_args!("node/{node} {}cordoned{suffix}", already_word(*already)));
+            }
+            Event::NodeUncordoned { node, already } => {
+                out.line(format_args!("node/{node} {}uncordoned{suffix}", already_word(*already)));
+            }
+            // Told as an error, with its hint.
+            Event::NodeRefused { .. } | Event::ReplacementReady { .. } => {}
+            Event::NodeTakenOver { node, from } => err.line(format_args!("node/{node} taken over from {from}")),
+            Event::PodEvicting { pod, uid: _, node: _, removal } => {
+                let verb = match removal {
+                    Removal::Evict => "evicting",
+                    Removal::Delete => "deleting",
+                };
+                out.line(format_args!("{verb} pod {pod}"));
+            }
+            Event::PodEnded { pod, uid: _, node: _, outcome, reason } => {
+                let (name, namespace) = (&pod.name, &pod.namespace);
+                match outcome {
+                    PodOutcome::Evicted => out.line(format_args!("pod/{name} evicted (namespace {namespace})")),
+                    PodOutcome::Deleted => out.line(format_args!("pod/{name} deleted (namespace {namespace})")),
+                    PodOutcome::Gone => out.line(format_args!("pod/{name} gone (namespace {namespace}): {reason}")),
+                    PodOutcome::Skipped => err.line(format_args!("pod {pod} is left alone: {reason}")),
+                    // What is left is told at the end, all together.
+                    PodOutcome::Refused | PodOutcome::Left => {}
+                }
+            }
+            Event::PodAppeared { pod, uid: _, node } => {
+                err.line(format_args!("pod {pod} came onto node {node} meanwhile"));
+            }
+            Event::WaitBegan { subject, code, pods, message, remedy } => {
+                err.line(wait_line(subject, *code, *pods, message));
+                if let Some(remedy) = remedy {
+                    err.line(format_args!("hint: {remedy}"));
+                }
+            }
+            Event::ConnectionLost { message } => {
+                self.printer.warning(&format!("connection lost, tried again: {message}"));
+            }
+            Event::ConnectionRestored => err.line("connected again"),
+            Event::WatchRefused { what, message } => {
+                self.printer.warning(&format!("changes of {what} are not seen: {message}"));
+            }
+            Event::Interrupted => {
+                err.line("interrupted: nothing new is begun; once more to leave at once");
+            }
+            Event::NodeEnded { node, outcome, reason, after: _ } => match (outcome, reason.as_str()) {
+                (NodeOutcome::Drained, "") => out.line(format_args!("node/{node} drained")),
+                (NodeOutcome::Drained, reason) => out.line(format_args!("node/{node} drained: {reason}")),
+                (_, reason) => {
+                    let message = format!("unable to drain node {:?}: {reason}", node.0);
+                    self.printer.error(&CliError::new(message));
+                }
+            },
+        }
+    }
+}
+
+/// Writes one document of a stream.
+fn write(printer: &mut Printer, format: Format, document: &impl Serialize) -> Result<(), CliError> {
     match format {
-        Format::Json => printer.out.json_line(&document),
+        Format::Json => printer.out.json_line(document),
         Format::Yaml => {
             printer.out.line("---");
-            printer.out.document(format, &document)
+            printer.out.document(format, document)
+        }
+    }
+}
+
+fn already_word(already: bool) -> &'static str {
+    if already { "already " } else { "" }
+}
+
+fn wait_line(subject: &str, code: WaitCode, pods: usize, message: &str) -> String {
+    let waiting = if pods == 1 { "1 pod waits".to_owned() } else { format!("{pods} pods wait") };
+    match (code, pods) {
+        (WaitCode::Replacement, 0) => format!("waiting until {message}"),
+        (WaitCode::Termination, _) if subject.starts_with("pod ") => format!("{subject} stops: {message}"),
+        _ => format!("{waiting}: {message}"),
+    }
+}
+
+/// How many pods are named for each reason.
+const MOST_PODS: usize = 10;
+
+/// The pods that a drain has left on its nodes, together where one reason holds for all, and what to do next.
+fn tell_what_is_left(printer: &mut Printer, result: &DrainResult) {
+    let mut left: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    let begun =
+        |name: &str| result.nodes.iter().any(|node| node.name == name && node.outcome != NodeOutcome::NotStarted);
+    let is_left = |pod: &&PodResult| matches!(pod.outcome, PodOutcome::Left | PodOutcome::Refused) && begun(&pod.node);
+    for pod in result.pods.iter().filter(is_left) {
+        let pods = left.entry((&pod.node, &pod.reason)).or_default();
+        pods.push(format!("{}/{}", pod.namespace, pod.name));
+    }
+    for ((node, reason), mut pods) in left {
+        let count = pods.len();
+        let noun = if count == 1 { "pod" } else { "pods" };
+        let more = if count > MOST_PODS { format!(" and {} more", count - MOST_PODS) } else { String::new() };
+        pods.truncate(MOST_PODS);
+        printer.err.line(format_args!("{count} {noun} left on node {node} ({reason}): {}{more}", pods.join(", ")));
+    }
+    for next in &result.next {
+        printer.err.line(format_args!("hint: {next}"));
+    }
+    let drained = result.nodes.iter().filter(|node| node.outcome == NodeOutcome::Drained).count();
+    if drained < result.nodes.len() && result.nodes.len() > 1 {
+        printer.err.line(format_args!("{drained} of {} nodes drained", result.nodes.len()));
+    }
+    debug_assert!(result.exit_code == Exit::Done.code() || !result.reason.is_empty(), "a failure has a reason");
+}
+
+impl<'a> EventDocument<'a> {
+    fn new(event: &'a Event) -> Self {
+        let nothing = Self::default();
+        match event {
+            Event::NodeCordoned { node, already } => {
+                Self { r#type: "NodeCordoned", node: Some(&node.0), already: Some(*already), ..nothing }
+            }
+            Event::NodeUncordoned { node, already } => {
+                Self { r#type: "NodeUncordoned", node: Some(&node.0), already: Some(*already), ..nothing }
+            }
+            Event::NodeRefused { node, message } => {
+                Self { r#type: "NodeRefused", node: Some(&node.0), message: Some(message), ..nothing }
+            }
+            Event::NodeTakenOver { node, from } => {
+                Self { r#type: "NodeTakenOver", node: Some(&node.0), message: Some(from), ..nothing }
+            }
+            Event::PodEvicting { pod, uid, node, removal } => Self {
+                r#type: match removal {
+                    Removal::Evict => "PodEvicting",
+                    Removal::Delete => "PodDeleting",
+                },
+                node: Some(&node.0),
+                namespace: Some(&pod.namespace),
+                name: Some(&pod.name),
+                uid: Some(&uid.0),
+                ..nothing
+            },
+            Event::PodEnded { pod, uid, node, outcome, reason } => Self {
+                r#type: "PodEnded",
+                node: Some(&node.0),
+                namespace: Some(&pod.namespace),
+                name: Some(&pod.name),
+                uid: Some(&uid.0),
+                outcome: Some(format!("{outcome:?}")),
+                message: Some(reason),
+                ..nothing
+            },
+            Event::PodAppeared { pod, uid, node } => Self {
+                r#type: "PodAppeared",
+                node: Some(&node.0),
+                namespace: Some(&pod.namespace),
+                name: Some(&pod.name),
+                uid: Some(&uid.0),
+                ..nothing
+            },
+            Event::WaitBegan { subject, code, pods, message, remedy } => Self {
+                r#type: "WaitBegan",
+                subject: Some(subject),
+                code: Some(code.as_str()),
+                pods: Some(*pods),
+                message: Some(message),
+                remedy: remedy.as_deref(),
+                ..nothing
+            },
+            Event::ReplacementReady { pod, uid, after } => Self {
+                r#type: "ReplacementReady",
+                namespace: Some(&pod.namespace),
+                name: Some(&pod.name),
+                uid: Some(&uid.0),
+                seconds: Some(after.as_secs_f64()),
+                ..nothing
+            },
+            Event::ConnectionLost { message } => Self { r#type: "ConnectionLost", message: Some(message), ..nothing },
+            Event::ConnectionRestored => Self { r#type: "ConnectionRestored", ..nothing },
+            Event::WatchRefused { what, message } => {
+                Self { r#type: "WatchRefused", subject: Some(what), message: Some(message), ..nothing }
+            }
+            Event::Interrupted => Self { r#type: "Interrupted", ..nothing },
+            Event::NodeEnded { node, outcome, reason, after } => Self {
+                r#type: "NodeEnded",
+                node: Some(&node.0),
+                outcome: Some(format!("{outcome:?}")),
+                message: Some(reason),
+                seconds: Some(after.as_secs_f64()),
+                ..nothing
+            },
         }
     }
 }

@@ -74,11 +74,16 @@ pub enum BudgetState {
     Unknown(String),
 }
 
-/// The budget that a workload without one is treated with.
+/// The budget that a workload without one is treated with. Workloads that have one keep it too, for the gate alone:
+/// until they have their Ready pods back.
 #[derive(Debug)]
 pub struct ImpliedAccount<'a> {
     /// The workload: kind, and namespace with name.
     pub owner: (&'a str, ObjectName),
+    /// The workload's UID.
+    pub uid: &'a Uid,
+    /// Whether a pod without a written budget asks it.
+    pub is_asked: bool,
     /// Ready pods that it must get back to: what it had at the start, at most what it wants.
     pub target: i32,
     /// Ready pods before the drain.
@@ -145,6 +150,17 @@ impl<'a> Ledger<'a> {
     /// Opens an account for every budget that covers one of the pods, and an implied one for every workload of theirs
     /// that has none. A deletion (`--disable-eviction`) asks no written budget, so all workloads get an implied one.
     pub fn open(snapshot: &'a Snapshot, pods: &[&'a Pod], options: &Options) -> Self {
+        Self::open_since(snapshot, pods, options, &HashMap::new())
+    }
+
+    /// [`Ledger::open`] in the middle of a drain: `ready_at_start` has, by workload, the Ready pods that it began with,
+    /// to which it must get back. The pods may be gone already.
+    pub fn open_since(
+        snapshot: &'a Snapshot,
+        pods: &[&'a Pod],
+        options: &Options,
+        ready_at_start: &HashMap<Uid, i32>,
+    ) -> Self {
         let mut holdings: HashMap<_, Holding> = HashMap::with_capacity(pods.len());
         let mut budgets_by_namespace: HashMap<&str, Vec<&DisruptionBudget>> = HashMap::new();
         for budget in &snapshot.budgets {
@@ -182,7 +198,7 @@ impl<'a> Ledger<'a> {
             budgets_are_known: snapshot.knows(Kind::PodDisruptionBudget),
             budgets_are_asked: !options.disable_eviction,
         };
-        ledger.imply(snapshot, pods, options.max_unavailable);
+        ledger.imply(snapshot, pods, options.max_unavailable, ready_at_start);
         ledger
     }
 
@@ -191,9 +207,14 @@ impl<'a> Ledger<'a> {
         &self.accounts
     }
 
-    /// The implied budgets.
-    pub fn implied(&self) -> &[ImpliedAccount<'a>] {
-        &self.implied
+    /// The implied budgets that pods ask.
+    pub fn implied(&self) -> impl Iterator<Item = &ImpliedAccount<'a>> {
+        self.implied.iter().filter(|account| account.is_asked)
+    }
+
+    /// How the workload of a pod stands, if it is one that must get its Ready pods back.
+    pub fn gate(&self, pod: &Pod) -> Option<&ImpliedAccount<'a>> {
+        self.holding(pod).implied.map(|number| &self.implied[number])
     }
 
     /// Owners, with their namespaces, whose scale only the server can tell and nobody has asked for yet.
@@ -222,7 +243,8 @@ impl<'a> Ledger<'a> {
     /// The account that an allowed pod draws from: its written budget, else the implied one.
     pub fn draw(&self, pod: &Pod) -> Option<Draw> {
         let Holding { accounts, implied } = self.holding(pod);
-        implied.map(Draw::Implied).or_else(|| accounts.first().copied().map(Draw::Written))
+        let written = accounts.first().copied().filter(|_| self.budgets_are_asked).map(Draw::Written);
+        written.or(implied.map(Draw::Implied))
     }
 
     /// Forgets what was taken and refilled.
@@ -292,58 +314,83 @@ impl<'a> Ledger<'a> {
         self.holdings.get(&(&pod.name, &pod.uid)).unwrap_or(&NONE)
     }
 
-    fn imply(&mut self, snapshot: &'a Snapshot, pods: &[&'a Pod], max_unavailable: MaxUnavailable) {
+    fn imply(
+        &mut self,
+        snapshot: &'a Snapshot,
+        pods: &[&'a Pod],
+        max_unavailable: MaxUnavailable,
+        ready_at_start: &HashMap<Uid, i32>,
+    ) {
         let mut numbers: HashMap<&Uid, usize> = HashMap::new();
         let mut namespaces: HashSet<&str> = HashSet::new();
         for pod in pods {
             let Some((kind, name, uid)) = limited_owner(&snapshot.workloads, pod) else { continue };
-            let holding = self.holdings.entry((&pod.name, &pod.uid)).or_default();
-            if !holding.accounts.is_empty() && self.budgets_are_asked {
-                continue;
-            }
             namespaces.insert(&pod.name.namespace);
-            holding.implied = Some(*numbers.entry(uid).or_insert_with(|| {
-                let owner = (kind, ObjectName::new(&pod.name.namespace, name));
-                self.implied.push(ImpliedAccount { owner, target: 0, ready: 0, allowance: None, running: 0 });
+            let number = *numbers.entry(uid).or_insert_with(|| {
+                self.implied.push(ImpliedAccount {
+                    owner: (kind, ObjectName::new(&pod.name.namespace, name)),
+                    uid,
+                    is_asked: false,
+                    target: 0,
+                    ready: 0,
+                    allowance: None,
+                    running: 0,
+                });
                 self.implied.len() - 1
-            }));
+            });
+            let holding = self.holdings.entry((&pod.name, &pod.uid)).or_default();
+            holding.implied = Some(number);
+            self.implied[number].is_asked |= holding.accounts.is_empty() || !self.budgets_are_asked;
         }
         let account_of = |pod: &'a Pod| {
             let (.., uid) = limited_owner(&snapshot.workloads, pod)?;
-            Some((*numbers.get(uid)?, uid))
+            numbers.get(uid).copied()
         };
         // Lists are in the order of names, in which the pods of one controller stand together: its owner is found once.
-        let mut last: Option<(&Pod, Option<(usize, &Uid)>)> = None;
-        let mut owned: BTreeMap<usize, (i32, Option<&Workload>, Option<&Scale>)> = BTreeMap::new();
+        let mut last: Option<(&Pod, Option<usize>)> = None;
+        let mut existing = vec![0; self.implied.len()];
         for pod in snapshot.pods.iter().filter(|pod| namespaces.contains(pod.name.namespace.as_str())) {
             let account = match last {
                 Some((other, account)) if have_one_controller(other, pod) => account,
                 _ => account_of(pod),
             };
             last = Some((pod, account));
-            let Some((number, uid)) = account else { continue };
-            self.implied[number].ready += i32::from(pod.is_healthy());
-            let (pods, ..) = owned.entry(number).or_insert_with(|| {
-                let workload = match snapshot.workloads.root(pod) {
-                    Owner::Workload(workload) => Some(workload),
-                    _ => None,
-                };
-                (0, workload, snapshot.workloads.scale(uid))
-            });
-            *pods += i32::from(!pod.is_finished());
+            if let Some(number) = account {
+                self.implied[number].ready += i32::from(pod.is_healthy());
+                existing[number] += i32::from(!pod.is_finished());
+            }
         }
-        for (number, (pods, workload, scale)) in owned {
-            let replicas = match (workload, scale) {
+        let mut workloads: HashMap<&Uid, &Workload> = HashMap::new();
+        for pod in pods {
+            if let Owner::Workload(workload) = snapshot.workloads.root(pod) {
+                workloads.insert(&workload.uid, workload);
+            }
+        }
+        for (account, existing) in self.implied.iter_mut().zip(existing) {
+            let workload = workloads.get(account.uid).copied();
+            let at_start = ready_at_start.get(account.uid).copied();
+            let replicas = match (workload, snapshot.workloads.scale(account.uid)) {
                 (Some(workload), _) => workload.replicas,
                 (None, Some(Scale::Replicas(replicas))) => *replicas,
-                // Nobody says how many it wants: as many as it has.
-                (None, _) => pods,
+                // Nobody says how many it wants: as many as it has, or had.
+                (None, _) => existing.max(at_start.unwrap_or_default()),
             };
-            let account = &mut self.implied[number];
-            account.target = account.ready.min(replicas);
+            account.target = at_start.unwrap_or(account.ready).min(replicas);
             account.running = account.ready;
             account.allowance = allowance(max_unavailable, workload, replicas);
         }
+    }
+}
+
+impl ImpliedAccount<'_> {
+    /// Ready pods now, after what was taken and refilled.
+    pub fn running(&self) -> i32 {
+        self.running
+    }
+
+    /// Ready pods that it still has to get back.
+    pub fn missing(&self) -> i32 {
+        (self.target - self.running).max(0)
     }
 }
 
@@ -714,8 +761,8 @@ mod tests {
     fn implied(world: &Snapshot, max_unavailable: MaxUnavailable) -> Option<(i32, Option<i32>)> {
         let pods: Vec<&Pod> = world.pods.iter().collect();
         let ledger = Ledger::open(world, &pods, &Options { max_unavailable, ..Options::default() });
-        assert!(ledger.implied().len() <= 1);
-        ledger.implied().first().map(|account| (account.target, account.allowance))
+        assert!(ledger.implied().count() <= 1);
+        ledger.implied().next().map(|account| (account.target, account.allowance))
     }
 
     #[test]
@@ -886,7 +933,11 @@ mod tests {
                 prop_assert!(account.running.healthy >= account.counts.desired.min(account.counts.healthy));
                 prop_assert!(account.running.allowed() >= 0);
             }
-            for account in &ledger.implied {
+            // One whose pods have budgets, too, goes as those allow.
+            let asked_alone = |account: &&ImpliedAccount<'_>| {
+                pods.iter().all(|pod| ledger.gate(pod).is_none_or(|gate| gate.uid != account.uid) || ledger.budgets_of(pod).next().is_none())
+            };
+            for account in ledger.implied().filter(asked_alone) {
                 let least = account.target - account.allowance.unwrap_or(account.target);
                 prop_assert!(account.running >= least.min(account.ready));
             }

@@ -1,5 +1,7 @@
 //! `DrainPlan`, the document that pipelines read: its names and keys are a contract and change only on purpose.
 
+mod result;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -17,6 +19,8 @@ use crate::{
     outcome::Exit,
     workload::{Owner, Workloads},
 };
+
+pub use result::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult, ProbeResult};
 
 /// `apiVersion` of every document.
 pub const API_VERSION: &str = "disruption/v1alpha1";
@@ -440,7 +444,7 @@ impl DrainPlan {
             pods: pods.iter().map(|planned| PlannedPod::new(planned, plan)).collect(),
             waves: waves.iter().zip(1..).map(|(wave, index)| PlannedWave::new(wave, index)).collect(),
             budgets: ledger.accounts().iter().map(PlannedBudget::new).collect(),
-            implied_budgets: ledger.implied().iter().map(ImpliedBudget::new).collect(),
+            implied_budgets: ledger.implied().map(ImpliedBudget::new).collect(),
             surges: Vec::new(),
             unknowns: unknowns(plan),
             server_dry_run: Vec::new(),
@@ -750,31 +754,36 @@ mod tests {
     }
 
     /// The schema of what is written: what may be absent is not required.
-    fn schema() -> schemars::Schema {
+    fn schema<D: schemars::JsonSchema>() -> schemars::Schema {
         let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
-        settings.into_generator().into_root_schema_for::<DrainPlan>()
+        settings.into_generator().into_root_schema_for::<D>()
     }
 
-    /// The schema in the repository is the one of this code. `UPDATE_SCHEMAS=1` writes it.
+    /// The schemas in the repository are those of this code. `UPDATE_SCHEMAS=1` writes them.
     #[test]
-    fn the_schema_is_written_down() {
-        let mut schema = schema();
-        schema.insert("title".to_owned(), "DrainPlan disruption/v1alpha1".into());
-        schema.insert("$id".to_owned(), "urn:disruption:v1alpha1:DrainPlan".into());
+    fn the_schemas_are_written_down() {
+        check_schema("DrainPlan", schema::<DrainPlan>());
+        check_schema("DrainResult", schema::<DrainResult>());
+    }
+
+    #[track_caller]
+    fn check_schema(name: &str, mut schema: schemars::Schema) {
+        schema.insert("title".to_owned(), format!("{name} disruption/v1alpha1").into());
+        schema.insert("$id".to_owned(), format!("urn:disruption:v1alpha1:{name}").into());
         let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/schemas/DrainPlan.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/schemas/{name}.json"));
         if env::var_os("UPDATE_SCHEMAS").is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, &expected).unwrap();
         }
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == expected, "docs/schemas/DrainPlan.json is out of date: run with UPDATE_SCHEMAS=1");
+        assert!(written == expected, "docs/schemas/{name}.json is out of date: run with UPDATE_SCHEMAS=1");
     }
 
     /// The words that the design promises to programs.
     #[test]
     fn the_contract() {
-        let schema = serde_json::to_value(schema()).unwrap();
+        let schema = serde_json::to_value(schema::<DrainPlan>()).unwrap();
         let words = |of: &str, field: &str| -> String {
             let definition = if of.is_empty() { &schema } else { &schema["$defs"][of] };
             let mut words: Vec<&str> = match field {

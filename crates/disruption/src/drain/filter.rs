@@ -228,14 +228,18 @@ fn kubectls_verdict<'a>(
     if fate == Fate::Evict && pod.is_terminating() { Fate::Wait } else { fate }
 }
 
+/// The finalizers that keep a pod's object until somebody else has done something.
+pub(super) fn holding_finalizers(pod: &Pod) -> Vec<&str> {
+    pod.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != JOB_TRACKING_FINALIZER).collect()
+}
+
 /// What kubectl does not look at.
 fn further_reasons<'a>(pod: &'a Pod, workloads: &'a Workloads) -> Vec<Reason<'a>> {
     let mut reasons = Vec::new();
     if pod.is_terminating() {
         reasons.push(Reason::Terminating);
     }
-    let finalizers: Vec<&str> =
-        pod.finalizers.iter().map(String::as_str).filter(|finalizer| *finalizer != JOB_TRACKING_FINALIZER).collect();
+    let finalizers = holding_finalizers(pod);
     if !finalizers.is_empty() {
         reasons.push(Reason::Finalizers(finalizers));
     }

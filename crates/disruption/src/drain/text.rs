@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     budget::ledger::{Account, BudgetState},
     drain::{
-        filter::{Comeback, Fate, Loss, Reason},
+        filter::{Comeback, Fate, Judgement, Loss, Reason, Severity},
         plan::{BudgetVerdict, Plan, PodPlan, Verdict},
         rights::Right,
     },
@@ -147,13 +147,7 @@ pub(super) fn budget_message(planned: &PodPlan<'_>, plan: &Plan<'_>) -> (String,
         (BudgetVerdict::Unknown, [account]) => (block_message(account, None), None),
         (BudgetVerdict::Unknown, _) => ("the disruption budgets could not be read".into(), None),
         (BudgetVerdict::MultipleBudgets, accounts) => {
-            let names: Vec<&str> = accounts.iter().map(|account| account.budget.name.name.as_str()).collect();
-            let message = format!(
-                "{} disruption budgets cover it ({}), which the eviction API refuses",
-                names.len(),
-                names.join(", ")
-            );
-            (message, Some("narrow their selectors so that one of them covers it".into()))
+            (several_budgets(accounts), Some("narrow their selectors so that one of them covers it".into()))
         }
         (BudgetVerdict::Allowed, [account]) => (format!("{} allows it now", shown(account.budget)), None),
         (BudgetVerdict::Later, [account]) => {
@@ -164,6 +158,42 @@ pub(super) fn budget_message(planned: &PodPlan<'_>, plan: &Plan<'_>) -> (String,
     }
 }
 
+/// That the server refuses pods that several budgets cover.
+pub(super) fn several_budgets(accounts: &[&Account<'_>]) -> String {
+    let names: Vec<&str> = accounts.iter().map(|account| account.budget.name.name.as_str()).collect();
+    format!("{} disruption budgets cover it ({}), which the eviction API refuses", names.len(), names.join(", "))
+}
+
+/// What the filters say of a pod, in one line.
+pub(super) fn reasons(judgement: &Judgement<'_>) -> String {
+    let worst = judgement.reasons.iter().map(Reason::severity).min();
+    let reasons = judgement.reasons.iter().filter(|reason| Some(reason.severity()) == worst);
+    reasons.map(Reason::message).collect::<Vec<_>>().join("; ")
+}
+
+/// Why pods are refused, in kubectl's words: each reason with its pods.
+pub(super) fn refusal<'a>(pods: impl Iterator<Item = (&'a Pod, &'a Judgement<'a>)>) -> String {
+    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
+    for (pod, judgement) in pods {
+        for reason in judgement.reasons.iter().filter(|reason| reason.severity() == Severity::Error) {
+            let message = reason.message();
+            let at = by_reason.iter().position(|(known, _)| *known == message).unwrap_or_else(|| {
+                by_reason.push((message, Vec::new()));
+                by_reason.len() - 1
+            });
+            by_reason[at].1.push(pod.name.to_string());
+        }
+    }
+    let cannot = by_reason.iter().map(|(message, pods)| format!("cannot delete {message}: {}", pods.join(", ")));
+    cannot.collect::<Vec<_>>().join(", ")
+}
+
+/// Why a budget can never let a pod go.
+pub(super) fn impossible(planned: &PodPlan<'_>, plan: &Plan<'_>) -> String {
+    let (message, _) = budget_message(planned, plan);
+    format!("pod {}: {message}", planned.pod.name)
+}
+
 /// That a deletion asks no budget, and what they would have said.
 pub(super) fn bypass_message(accounts: &[&Account<'_>]) -> String {
     let names: Vec<String> = accounts.iter().map(|account| shown(account.budget)).collect();
@@ -172,7 +202,7 @@ pub(super) fn bypass_message(accounts: &[&Account<'_>]) -> String {
     format!("deleted without asking {}{what}", names.join(" and "))
 }
 
-fn shown(budget: &DisruptionBudget) -> String {
+pub(super) fn shown(budget: &DisruptionBudget) -> String {
     format!("disruption budget {}", budget.name)
 }
 
@@ -185,7 +215,7 @@ pub(super) fn account_summary(account: &Account<'_>) -> String {
 }
 
 /// Why a budget blocks, of itself or for one pod that asks it.
-fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
+pub(super) fn block_message(account: &Account<'_>, asking: Option<&Pod>) -> String {
     let name = shown(account.budget);
     let counts = account.counts;
     let needs = format!("{name} needs {} healthy pods and has {} currently", counts.desired, counts.healthy);
@@ -260,7 +290,7 @@ fn describe(pod: &Pod) -> String {
 }
 
 /// What helps a pod that a budget blocks.
-fn block_remedy(account: &Account<'_>, asking: &Pod, workloads: &Workloads) -> Option<String> {
+pub(super) fn block_remedy(account: &Account<'_>, asking: &Pod, workloads: &Workloads) -> Option<String> {
     let budget = account.budget;
     let ObjectName { namespace, name } = &budget.name;
     let edit = format!("kubectl -n {namespace} edit pdb {name}");
@@ -401,12 +431,25 @@ fn are(pods: i32) -> String {
     if pods == 1 { "1 pod is".into() } else { format!("{pods} pods are") }
 }
 
+/// A duration in the form of a flag: ninety seconds are `1m30s`.
+pub(super) fn seconds(duration: std::time::Duration) -> String {
+    let (hours, minutes, seconds) = (duration.as_secs() / 3600, duration.as_secs() / 60 % 60, duration.as_secs() % 60);
+    match (hours, minutes, seconds, duration.subsec_millis()) {
+        (0, 0, 0, millis) => format!("{millis}ms"),
+        (0, 0, seconds, _) => format!("{seconds}s"),
+        (0, minutes, 0, _) => format!("{minutes}m"),
+        (0, minutes, seconds, _) => format!("{minutes}m{seconds}s"),
+        (hours, 0, 0, _) => format!("{hours}h"),
+        (hours, minutes, seconds, _) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
 /// `1 pod`, `2 pods`.
 pub(super) fn counted(count: i32, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
-fn list(names: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
+pub(super) fn list(names: impl ExactSizeIterator<Item = impl AsRef<str>>) -> String {
     let total = names.len();
     let mut text = String::new();
     for (index, name) in names.take(MOST_NAMES).enumerate() {

@@ -111,9 +111,14 @@ fn in_order(leavers: &[Leaver<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..leavers.len()).collect();
     order.sort_by_key(|&number| {
         let Leaver { pod, comeback } = leavers[number];
-        (pod.is_healthy(), pod.priority, !comeback.is_expected(), &pod.name)
+        precedence(pod, comeback.is_expected())
     });
     order
+}
+
+/// What sorts pods by who goes first.
+pub(super) fn precedence(pod: &Pod, comes_back: bool) -> (bool, i32, bool, &ObjectName) {
+    (pod.is_healthy(), pod.priority, !comes_back, &pod.name)
 }
 
 /// Seconds from the eviction of a pod until what it leaves is made good.

@@ -1,11 +1,15 @@
 //! Nodes.
 
-use k8s_openapi::api::core::v1 as core;
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{NodeName, Uid};
 
 /// The taint that the node controller puts on a cordoned node.
 pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
+
+/// The annotation on a node that says which drain works on it, see [`crate::journal`].
+pub const RECORD_ANNOTATION: &str = "kubectl-safe-drain/run";
 
 /// A node, pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +26,14 @@ pub struct Node {
     pub ready: bool,
     /// Why it isn't Ready, in the kubelet's or the node controller's words.
     pub not_ready_reason: Option<String>,
+    /// `metadata.resourceVersion`, which a change of it must name.
+    pub resource_version: String,
+    /// The text of [`RECORD_ANNOTATION`].
+    pub record: Option<String>,
+    /// When the node controller saw the cordon: `timeAdded` of [`UNSCHEDULABLE_TAINT`].
+    pub cordoned_at: Option<Timestamp>,
+    /// The field manager that wrote `spec.unschedulable`, such as `kubectl-cordon`.
+    pub cordoned_by: Option<String>,
 }
 
 impl From<core::Node> for Node {
@@ -38,10 +50,26 @@ impl From<core::Node> for Node {
                 .filter(|_| !is_ready)
                 .and_then(|condition| condition.reason.clone())
                 .filter(|reason| !reason.is_empty()),
+            resource_version: node.metadata.resource_version.take().unwrap_or_default(),
+            record: node.metadata.annotations.as_mut().and_then(|annotations| annotations.remove(RECORD_ANNOTATION)),
+            cordoned_at: cordoned_at(&node),
+            cordoned_by: cordoned_by(&node.metadata),
             unschedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default(),
             name: NodeName(node.metadata.name.take().unwrap_or_default()),
             uid: Uid::take(&mut node.metadata),
             labels: node.metadata.labels.take().unwrap_or_default(),
         }
     }
+}
+
+fn cordoned_at(node: &core::Node) -> Option<Timestamp> {
+    let taints = node.spec.as_ref()?.taints.as_ref()?;
+    taints.iter().find(|taint| taint.key == UNSCHEDULABLE_TAINT)?.time_added.as_ref().map(|time| time.0)
+}
+
+fn cordoned_by(meta: &ObjectMeta) -> Option<String> {
+    let owns_it =
+        |fields: &serde_json::Value| fields.get("f:spec").and_then(|spec| spec.get("f:unschedulable")).is_some();
+    let entries = meta.managed_fields.as_ref()?;
+    entries.iter().find(|entry| entry.fields_v1.as_ref().is_some_and(|fields| owns_it(&fields.0)))?.manager.clone()
 }

@@ -27,6 +27,8 @@ pub struct Pod {
     pub ready: bool,
     /// Why it isn't Ready: a container's waiting or terminated reason, or the scheduler's.
     pub trouble: Option<String>,
+    /// The same in the kubelet's or the scheduler's words.
+    pub trouble_message: Option<String>,
     /// Set once it is being deleted.
     pub deletion: Option<Deletion>,
     /// Annotation `kubernetes.io/config.mirror`: a static pod's mirror.
@@ -141,13 +143,15 @@ impl From<core::Pod> for Pod {
         let created = meta.creation_timestamp.as_ref().map(|time| time.0);
         let ready_since = ready_condition.and_then(|condition| condition.last_transition_time.as_ref()).map(|t| t.0);
         let restarts: i32 = status.container_statuses.iter().flatten().map(|container| container.restart_count).sum();
+        let (trouble, trouble_message) = if ready { (None, None) } else { trouble(&status).unwrap_or_default() };
         let volumes = spec.volumes.as_deref().unwrap_or_default();
 
         Self {
             controller: OwnerRef::controller_of(meta),
             phase: Phase::read(status.phase.as_deref()),
             ready,
-            trouble: if ready { None } else { trouble(&status) },
+            trouble,
+            trouble_message,
             deletion: meta.deletion_timestamp.as_ref().map(|time| Deletion { at: time.0 }),
             is_mirror: annotations.contains_key("kubernetes.io/config.mirror"),
             empty_dirs: volumes
@@ -198,21 +202,26 @@ impl Phase {
     }
 }
 
-fn trouble(status: &core::PodStatus) -> Option<String> {
+/// Why a pod is not Ready, as a reason and in words.
+fn trouble(status: &core::PodStatus) -> Option<(Option<String>, Option<String>)> {
+    let of_pod = || Some((status.reason.clone()?, status.message.clone()));
     let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    let container_reason = containers
-        .filter(|container| !container.ready)
-        .filter_map(|container| container.state.as_ref())
-        .find_map(|state| {
-            let waiting = state.waiting.as_ref().and_then(|waiting| waiting.reason.clone());
+    let mut unready = containers.filter(|container| !container.ready).filter_map(|container| container.state.as_ref());
+    let of_container = || {
+        unready.find_map(|state| {
+            let waiting = state.waiting.as_ref().filter(|it| it.reason.as_deref() != Some("PodInitializing"));
             let ended = state.terminated.as_ref().filter(|ended| ended.exit_code != 0);
-            waiting.filter(|reason| reason != "PodInitializing").or(ended.and_then(|ended| ended.reason.clone()))
-        });
-    let unscheduled = || {
-        let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
-        (scheduled.status == "False").then(|| scheduled.reason.clone()).flatten()
+            let waiting = waiting.and_then(|it| Some((it.reason.clone()?, it.message.clone())));
+            waiting.or_else(|| ended.and_then(|it| Some((it.reason.clone()?, it.message.clone()))))
+        })
     };
-    status.reason.clone().or(container_reason).or_else(unscheduled).filter(|reason| !reason.is_empty())
+    let of_scheduler = || {
+        let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
+        if scheduled.status == "False" { Some((scheduled.reason.clone()?, scheduled.message.clone())) } else { None }
+    };
+    let (reason, message) =
+        of_pod().or_else(of_container).or_else(of_scheduler).filter(|(reason, _)| !reason.is_empty())?;
+    Some((Some(reason), message.filter(|message| !message.is_empty())))
 }
 
 /// The scheduler's rule for `node.kubernetes.io/unschedulable:NoSchedule`, whose value is empty.

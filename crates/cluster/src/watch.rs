@@ -1,0 +1,272 @@
+//! Follows a part of the cluster: what changes comes as inputs of a machine, whatever happens to the connection.
+
+use std::{fmt::Debug, time::Duration};
+
+use disruption::{
+    action::{Change, Input, Watch},
+    model::WorkloadKind,
+    snapshot::{Kind, Object},
+};
+use futures::TryStreamExt;
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy},
+};
+use kube::{
+    Api, Resource,
+    api::{ListParams, WatchEvent, WatchParams},
+    core::Status,
+};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::mpsc::UnboundedSender,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    connect::Connection,
+    error::Error,
+    observe::{self, Chunks, Listed},
+};
+
+/// How long the server is asked to keep a watch open. It ends it then by itself, and we go on from the same version.
+const WATCH_SECONDS: u32 = 290;
+
+/// A watch on which nothing comes for so long is dead: the API server sends a bookmark every minute.
+const SILENCE: Duration = Duration::from_secs(100);
+
+/// The first wait after a failure; doubled with each further one.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
+
+/// The longest wait between two tries.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// A failure that passes sooner is none worth telling.
+const TOLD_AFTER: Duration = Duration::from_secs(3);
+
+/// Follows one watch from a version on, until it is dropped or the server refuses it for good.
+pub async fn follow(connection: Connection, watch: Watch, version: Option<String>, inputs: UnboundedSender<Input>) {
+    let client = connection.client().clone();
+    let follower = Follower { connection: &connection, watch: &watch, inputs: &inputs };
+    let everything = ListParams::default();
+    match &watch {
+        Watch::Node(node) => {
+            let params = ListParams::default().fields(&format!("metadata.name={node}"));
+            follower.run(Api::<core::Node>::all(client), params, version, |node| Object::Node(node.into())).await;
+        }
+        Watch::PodsOn(node) => {
+            let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
+            follower.run(Api::<core::Pod>::all(client), params, version, pod).await;
+        }
+        Watch::PodsIn(namespace) => follower.run(part(client, namespace), everything, version, pod).await,
+        Watch::BudgetsIn(namespace) => {
+            let api = part::<policy::PodDisruptionBudget>(client, namespace);
+            follower.run(api, everything, version, |budget| Object::Budget(Box::new(budget.into()))).await;
+        }
+        Watch::WorkloadsIn(kind, namespace) => match kind {
+            WorkloadKind::Deployment => {
+                let api = part::<apps::Deployment>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+            WorkloadKind::ReplicaSet => {
+                let api = part::<apps::ReplicaSet>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+            WorkloadKind::ReplicationController => {
+                let api = part::<core::ReplicationController>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+            WorkloadKind::StatefulSet => {
+                let api = part::<apps::StatefulSet>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+            WorkloadKind::DaemonSet => {
+                let api = part::<apps::DaemonSet>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+            WorkloadKind::Job => {
+                let api = part::<batch::Job>(client, namespace);
+                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
+            }
+        },
+    }
+}
+
+/// The kind of objects that a watch shows.
+pub fn kind(watch: &Watch) -> Kind {
+    match watch {
+        Watch::Node(_) => Kind::Node,
+        Watch::PodsOn(_) | Watch::PodsIn(_) => Kind::Pod,
+        Watch::BudgetsIn(_) => Kind::PodDisruptionBudget,
+        Watch::WorkloadsIn(kind, _) => Kind::Workload(*kind),
+    }
+}
+
+fn pod(pod: core::Pod) -> Object {
+    Object::Pod(Box::new(pod.into()))
+}
+
+fn part<K>(client: kube::Client, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + k8s_openapi::Resource<Scope = NamespaceResourceScope>,
+{
+    Api::namespaced(client, namespace)
+}
+
+/// One watch on its way.
+#[derive(Clone, Copy)]
+struct Follower<'a> {
+    connection: &'a Connection,
+    watch: &'a Watch,
+    inputs: &'a UnboundedSender<Input>,
+}
+
+/// How a stretch of a watch ended.
+enum End {
+    /// As the server ends each one after a while.
+    Regular,
+    /// The version is too old, or of no use: everything must be listed.
+    Outdated,
+    /// The server does not let us.
+    Refused(String),
+    /// It broke.
+    Failed(String),
+}
+
+/// Since when a watch has failed.
+struct Failure {
+    since: Instant,
+    tries: u32,
+    is_told: bool,
+}
+
+impl Follower<'_> {
+    async fn run<K>(self, api: Api<K>, params: ListParams, mut version: Option<String>, read: fn(K) -> Object)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let mut failure: Option<Failure> = None;
+        loop {
+            let end = match &mut version {
+                None => {
+                    match observe::list_from(self.connection, &api, params.clone(), Chunks::default(), read).await {
+                        Ok(Listed { objects, version: listed }) => {
+                            self.send(Change::Listed(objects));
+                            version = Some(listed);
+                            self.recover(&mut failure);
+                            continue;
+                        }
+                        Err(error) => end_of(error),
+                    }
+                }
+                Some(version) => self.stretch(&api, &params, version, read, &mut failure).await,
+            };
+            match end {
+                End::Regular => {}
+                End::Outdated => version = None,
+                End::Refused(message) => return self.send(Change::Refused(message)),
+                End::Failed(message) => {
+                    let failing = failure.get_or_insert(Failure { since: Instant::now(), tries: 0, is_told: false });
+                    failing.tries += 1;
+                    if !failing.is_told && (failing.tries > 1 || failing.since.elapsed() >= TOLD_AFTER) {
+                        failing.is_told = true;
+                        self.send(Change::Lost(message));
+                    }
+                    // What happened meanwhile is listed: then nothing depends on how much the server remembers.
+                    if failing.is_told {
+                        version = None;
+                    }
+                    sleep(self.back_off(failing.tries)).await;
+                }
+            }
+        }
+    }
+
+    /// One request, until it ends.
+    async fn stretch<K>(
+        self,
+        api: &Api<K>,
+        params: &ListParams,
+        version: &mut String,
+        read: fn(K) -> Object,
+        failure: &mut Option<Failure>,
+    ) -> End
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let mut wanted = WatchParams::default().timeout(WATCH_SECONDS);
+        wanted.field_selector.clone_from(&params.field_selector);
+        let what = format!("watch {}", K::plural(&()));
+        let stream = match self.connection.call(&what, api.watch(&wanted, version)).await {
+            Ok(stream) => stream,
+            Err(error) => return end_of(error),
+        };
+        let mut stream = std::pin::pin!(stream);
+        loop {
+            let event = match timeout(SILENCE, stream.try_next()).await {
+                Err(_) => return End::Failed(format!("{what}: nothing came for {SILENCE:?}")),
+                Ok(Ok(None)) => return End::Regular,
+                // An object that cannot be read is no reason to miss the others.
+                Ok(Err(kube::Error::SerdeError(error))) => {
+                    tracing::warn!("{what}: {error}");
+                    continue;
+                }
+                Ok(Err(error)) => return end_of(self.connection.explain(&what, error)),
+                Ok(Ok(Some(event))) => event,
+            };
+            self.recover(failure);
+            let change = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    *version = object.meta().resource_version.clone().unwrap_or_default();
+                    Change::Seen(read(object))
+                }
+                WatchEvent::Deleted(object) => {
+                    *version = object.meta().resource_version.clone().unwrap_or_default();
+                    Change::Deleted(read(object))
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    *version = bookmark.metadata.resource_version;
+                    continue;
+                }
+                WatchEvent::Error(status) => return end_of_status(&status),
+            };
+            self.send(change);
+        }
+    }
+
+    fn recover(self, failure: &mut Option<Failure>) {
+        if failure.take().is_some_and(|failure| failure.is_told) {
+            self.send(Change::Restored);
+        }
+    }
+
+    fn send(self, change: Change) {
+        // Nobody listens any more once the machine has finished.
+        let _ = self.inputs.send(Input::Watched(self.watch.clone(), change));
+    }
+
+    /// Doubled with each try, and spread by what is watched, so that many watches do not come back at one moment.
+    fn back_off(self, tries: u32) -> Duration {
+        let doubled = FIRST_BACK_OFF.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_BACK_OFF);
+        let spread = format!("{:?}", self.watch).bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 101);
+        doubled + doubled * spread / 400
+    }
+}
+
+fn end_of(error: Error) -> End {
+    match error {
+        Error::Api(status) => end_of_status(&status),
+        other => End::Failed(other.to_string()),
+    }
+}
+
+fn end_of_status(status: &Status) -> End {
+    match status.code {
+        410 => End::Outdated,
+        // The server is behind the version: "Too large resource version".
+        504 if status.message.contains("resource version") => End::Outdated,
+        403..=405 => End::Refused(status.message.clone()),
+        _ => End::Failed(status.message.clone()),
+    }
+}

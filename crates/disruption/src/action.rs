@@ -1,0 +1,214 @@
+//! What a machine is told and what it asks for: the only words between the core's decisions and the driver that performs
+//! them.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    event::Event,
+    journal::Record,
+    model::{Node, NodeName, ObjectName, Uid, WorkloadKind},
+    snapshot::Object,
+};
+
+/// A synchronous state machine. The driver feeds it what happened and performs what it asks for.
+pub trait Machine {
+    /// Takes in what happened since the last call, possibly nothing but time, and decides what to do now.
+    ///
+    /// `now` is the server's time, and never goes back.
+    fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action>;
+
+    /// When it wants to be called again even if nothing happens.
+    fn next_wake(&self) -> Option<Timestamp>;
+
+    /// Whether it has come to its end: nothing is under way any more, and nothing will be asked for.
+    fn is_finished(&self) -> bool;
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A watch showed something.
+    Watched(Watch, Change),
+    /// The answer to [`Action::Remove`].
+    Removed {
+        /// The pod that was named.
+        pod: Uid,
+        /// What the server said.
+        answer: RemovalAnswer,
+    },
+    /// The answer to [`Action::ReadPod`].
+    PodRead {
+        /// The pod that was asked for.
+        pod: Uid,
+        /// The UID of the pod that has its name now, if any; an error says why nobody knows.
+        found: Result<Option<Uid>, Trouble>,
+    },
+    /// The answer to [`Action::WriteNode`].
+    NodeWritten {
+        /// The node.
+        node: NodeName,
+        /// What the server said.
+        answer: NodeAnswer,
+    },
+    /// The user wants it to end (a first Ctrl-C, a SIGTERM).
+    Interrupted,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Watch from now on, from the moment of the snapshot. Each watch is asked for once.
+    Watch(Watch),
+    /// Make a pod go: exactly this one.
+    Remove {
+        /// Its name.
+        pod: ObjectName,
+        /// Its UID.
+        uid: Uid,
+        /// How.
+        removal: Removal,
+        /// Seconds to stop in; none is its own.
+        grace_period_seconds: Option<u32>,
+    },
+    /// Read which pod has this name now.
+    ReadPod {
+        /// The name.
+        pod: ObjectName,
+        /// The UID of the pod that is meant.
+        uid: Uid,
+    },
+    /// Change a node that stands as it was seen in this version.
+    WriteNode {
+        /// The node.
+        node: NodeName,
+        /// The resourceVersion that the change was decided on.
+        resource_version: String,
+        /// The change.
+        change: NodeChange,
+    },
+    /// Tell people and programs.
+    Tell(Event),
+}
+
+/// How a pod is made to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// By the eviction API, which asks the disruption budgets.
+    Evict,
+    /// By a plain deletion, which does not (`--disable-eviction`).
+    Delete,
+}
+
+/// A change of a node; what is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeChange {
+    /// `spec.unschedulable`.
+    pub unschedulable: Option<bool>,
+    /// The record of the drain: set, or removed.
+    pub record: Option<RecordChange>,
+}
+
+/// A change of a node's record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecordChange {
+    /// Write this one.
+    Set(Record),
+    /// Remove it.
+    Remove,
+}
+
+/// A set of objects to be watched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Watch {
+    /// One node.
+    Node(NodeName),
+    /// The pods that are bound to a node, in all namespaces.
+    PodsOn(NodeName),
+    /// The pods of a namespace.
+    PodsIn(String),
+    /// The disruption budgets of a namespace.
+    BudgetsIn(String),
+    /// The workloads of one kind in a namespace.
+    WorkloadsIn(WorkloadKind, String),
+}
+
+/// What a watch showed.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// An object was added or changed.
+    Seen(Object),
+    /// An object is gone; this is how it looked last.
+    Deleted(Object),
+    /// The watch had to begin anew: these are all objects that there are.
+    Listed(Vec<Object>),
+    /// The server refuses to let us watch. Nothing more comes.
+    Refused(String),
+    /// The connection is lost; it is tried again until [`Change::Restored`]. Said once.
+    Lost(String),
+    /// The connection stands again, and nothing was missed.
+    Restored,
+}
+
+/// What the server said to the removal of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovalAnswer {
+    /// It stops.
+    Accepted,
+    /// There is no pod of this name.
+    NotFound,
+    /// The pod is not the one that was meant, or it or its budget changed meanwhile: read it again.
+    Conflict(String),
+    /// A disruption budget forbids it now: a 429 with the budget's cause, in its words, or a 403 about the budget.
+    BudgetForbids(String),
+    /// Several budgets cover it.
+    SeveralBudgets(String),
+    /// Its namespace is being deleted.
+    NamespaceTerminating(String),
+    /// We lack the right.
+    Forbidden(String),
+    /// A webhook, a policy or validation refuses it, and not just for now.
+    Denied(String),
+    /// Nobody decided.
+    Trouble(Trouble),
+}
+
+/// A request that may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What kind of trouble.
+    pub kind: TroubleKind,
+    /// In the server's words, or the connection's.
+    pub message: String,
+    /// How long the server asks to wait.
+    pub retry_after: Option<SignedDuration>,
+}
+
+/// Why a request may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TroubleKind {
+    /// The server has too much to do (429 without a budget's cause).
+    Throttled,
+    /// A webhook says not now (its 429).
+    HeldByWebhook,
+    /// The server failed (5xx).
+    ServerError,
+    /// There was no answer in time, or the connection broke: it may have been done all the same.
+    NoAnswer,
+}
+
+/// What came of a change of a node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NodeAnswer {
+    /// It stands, and was read back like this.
+    Stands(Node),
+    /// Somebody else was faster: this is how it stands.
+    Changed(Node),
+    /// There is no such node any more.
+    Deleted,
+    /// We lack the right.
+    Forbidden(String),
+    /// A webhook, a policy or validation refuses it, or it was accepted and does not stand.
+    Denied(String),
+    /// Nobody decided.
+    Trouble(Trouble),
+}

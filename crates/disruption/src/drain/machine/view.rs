@@ -1,0 +1,232 @@
+//! What the watches of a drain show, kept as a snapshot that decisions can read.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    action::{Change, Watch},
+    model::{NodeName, Pod, Uid},
+    snapshot::{Object, Snapshot},
+};
+
+/// The part of the cluster that a drain looks at.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) snapshot: Snapshot,
+    targets: HashSet<NodeName>,
+    places: HashMap<Uid, usize>,
+    /// By namespace: how often its budgets have changed.
+    budget_changes: HashMap<String, u64>,
+    /// Watches whose connection is lost at the moment.
+    lost: BTreeSet<Watch>,
+    /// Watches that the server refuses: what they would show stays as it was.
+    refused: BTreeSet<Watch>,
+}
+
+/// What a change means for the pods on the nodes of the drain.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Pods that were seen there.
+    pub(super) seen: Vec<Pod>,
+    /// Pods that are there no more.
+    pub(super) gone: Vec<Uid>,
+}
+
+impl View {
+    /// A view of nodes and namespaces as a snapshot shows them; the rest of it is forgotten.
+    pub(super) fn new(snapshot: &Snapshot, targets: &[NodeName], namespaces: &BTreeSet<String>) -> Self {
+        let targets: HashSet<NodeName> = targets.iter().cloned().collect();
+        let is_target = |pod: &Pod| pod.node.as_ref().is_some_and(|node| targets.contains(node));
+        let mut workloads = snapshot.workloads.clone();
+        workloads.retain(|workload| namespaces.contains(&workload.name.namespace));
+        let mut view = Self {
+            snapshot: Snapshot {
+                taken_at: snapshot.taken_at,
+                nodes: Vec::new(),
+                pods: Vec::new(),
+                budgets: snapshot
+                    .budgets
+                    .iter()
+                    .filter(|budget| namespaces.contains(&budget.name.namespace))
+                    .cloned()
+                    .collect(),
+                workloads,
+                unknown: snapshot.unknown.clone(),
+            },
+            places: HashMap::new(),
+            budget_changes: HashMap::new(),
+            lost: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            targets: HashSet::new(),
+        };
+        let pods = snapshot.pods.iter().filter(|pod| is_target(pod) || namespaces.contains(&pod.name.namespace));
+        for pod in pods {
+            view.put(pod.clone());
+        }
+        view.targets = targets;
+        view
+    }
+
+    /// Takes in what a watch showed. Pods that are bound to a node of the drain are believed from that node's watch
+    /// alone, so that two watches never contradict each other about one pod.
+    pub(super) fn apply(&mut self, watch: &Watch, change: Change) -> News {
+        let mut news = News::default();
+        if matches!(watch, Watch::BudgetsIn(_)) {
+            self.note_budget_change(watch);
+        }
+        match change {
+            Change::Seen(object) => self.see(watch, object, &mut news),
+            Change::Deleted(object) => self.delete(watch, object, &mut news),
+            Change::Listed(objects) => self.relist(watch, objects, &mut news),
+            Change::Lost(_) => _ = self.lost.insert(watch.clone()),
+            Change::Restored => _ = self.lost.remove(watch),
+            Change::Refused(_) => {
+                self.lost.remove(watch);
+                self.refused.insert(watch.clone());
+            }
+        }
+        news
+    }
+
+    /// The moment that decisions are made at.
+    pub(super) fn set_now(&mut self, now: Timestamp) {
+        self.snapshot.taken_at = now;
+    }
+
+    /// Whether some connection is lost at the moment.
+    pub(super) fn is_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Whether what decides about a pod may be out of date, because a connection is lost.
+    pub(super) fn is_blind_for(&self, pod: &Pod) -> bool {
+        self.lost.iter().any(|watch| match watch {
+            Watch::Node(node) | Watch::PodsOn(node) => pod.node.as_ref() == Some(node),
+            Watch::PodsIn(namespace) | Watch::BudgetsIn(namespace) | Watch::WorkloadsIn(_, namespace) => {
+                &pod.name.namespace == namespace
+            }
+        })
+    }
+
+    /// Whether the statuses of a namespace's budgets are followed.
+    pub(super) fn follows_budgets(&self, namespace: &str) -> bool {
+        !self.refused.contains(&Watch::BudgetsIn(namespace.to_owned()))
+    }
+
+    /// How often the budgets of a namespace have changed.
+    pub(super) fn budget_changes(&self, namespace: &str) -> u64 {
+        self.budget_changes.get(namespace).copied().unwrap_or_default()
+    }
+
+    fn is_on_target(&self, pod: &Pod) -> bool {
+        pod.node.as_ref().is_some_and(|node| self.targets.contains(node))
+    }
+
+    fn see(&mut self, watch: &Watch, object: Object, news: &mut News) {
+        match (watch, object) {
+            (Watch::PodsOn(_), Object::Pod(pod)) => {
+                self.put((*pod).clone());
+                news.seen.push(*pod);
+            }
+            (Watch::PodsIn(_), Object::Pod(pod)) if self.is_on_target(&pod) => {
+                // It was waiting for a node, and got one of ours: that node's watch tells the rest.
+                let was_unbound = self.get(&pod.uid).is_some_and(|known| known.node.is_none());
+                if was_unbound {
+                    self.take(&pod.uid);
+                }
+            }
+            (Watch::PodsIn(_), Object::Pod(pod)) => self.put(*pod),
+            (Watch::BudgetsIn(_), Object::Budget(budget)) => {
+                self.snapshot.budgets.retain(|known| known.name != budget.name);
+                self.snapshot.budgets.push(*budget);
+            }
+            (Watch::WorkloadsIn(..), Object::Workload(workload)) => self.snapshot.workloads.insert(*workload),
+            _ => {}
+        }
+    }
+
+    fn delete(&mut self, watch: &Watch, object: Object, news: &mut News) {
+        match (watch, object) {
+            (Watch::PodsOn(_), Object::Pod(pod)) => {
+                self.take(&pod.uid);
+                news.gone.push(pod.uid);
+            }
+            (Watch::PodsIn(_), Object::Pod(pod)) if !self.is_on_target(&pod) => self.take(&pod.uid),
+            (Watch::BudgetsIn(_), Object::Budget(budget)) => {
+                self.snapshot.budgets.retain(|known| known.name != budget.name || known.uid != budget.uid);
+            }
+            (Watch::WorkloadsIn(..), Object::Workload(workload)) => self.snapshot.workloads.remove(&workload),
+            _ => {}
+        }
+    }
+
+    fn relist(&mut self, watch: &Watch, objects: Vec<Object>, news: &mut News) {
+        match watch {
+            Watch::Node(_) => {}
+            Watch::PodsOn(node) => {
+                let missing = self.missing(&objects, |pod| pod.node.as_ref() == Some(node));
+                for uid in missing {
+                    self.take(&uid);
+                    news.gone.push(uid);
+                }
+            }
+            Watch::PodsIn(namespace) => {
+                let missing = self.missing(&objects, |pod| &pod.name.namespace == namespace && !self.is_on_target(pod));
+                for uid in missing {
+                    self.take(&uid);
+                }
+            }
+            Watch::BudgetsIn(namespace) => {
+                self.snapshot.budgets.retain(|budget| &budget.name.namespace != namespace);
+            }
+            Watch::WorkloadsIn(kind, namespace) => {
+                let workloads = &mut self.snapshot.workloads;
+                workloads.retain(|workload| (&workload.name.namespace, workload.kind) != (namespace, *kind));
+            }
+        }
+        for object in objects {
+            self.see(watch, object, news);
+        }
+    }
+
+    /// The known pods of a watch that its new list has no more.
+    fn missing(&self, listed: &[Object], belongs: impl Fn(&Pod) -> bool) -> Vec<Uid> {
+        let listed: HashSet<&Uid> = listed
+            .iter()
+            .filter_map(|object| match object {
+                Object::Pod(pod) => Some(&pod.uid),
+                _ => None,
+            })
+            .collect();
+        let known = self.snapshot.pods.iter().filter(|pod| belongs(pod) && !listed.contains(&pod.uid));
+        known.map(|pod| pod.uid.clone()).collect()
+    }
+
+    fn note_budget_change(&mut self, watch: &Watch) {
+        if let Watch::BudgetsIn(namespace) = watch {
+            *self.budget_changes.entry(namespace.clone()).or_default() += 1;
+        }
+    }
+
+    fn get(&self, uid: &Uid) -> Option<&Pod> {
+        self.places.get(uid).map(|&place| &self.snapshot.pods[place])
+    }
+
+    fn put(&mut self, pod: Pod) {
+        if let Some(&place) = self.places.get(&pod.uid) {
+            self.snapshot.pods[place] = pod;
+        } else {
+            self.places.insert(pod.uid.clone(), self.snapshot.pods.len());
+            self.snapshot.pods.push(pod);
+        }
+    }
+
+    fn take(&mut self, uid: &Uid) {
+        let Some(place) = self.places.remove(uid) else { return };
+        self.snapshot.pods.swap_remove(place);
+        if let Some(moved) = self.snapshot.pods.get(place) {
+            self.places.insert(moved.uid.clone(), place);
+        }
+    }
+}

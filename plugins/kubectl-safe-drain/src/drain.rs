@@ -1,0 +1,105 @@
+//! The drain itself: looks, begins nothing that cannot end, and tells what happens until it is over.
+
+use std::hash::{BuildHasher, RandomState};
+
+use cluster::{act, drive, observe::WantedNodes, signals};
+use disruption::{
+    drain::{
+        document::{DrainPlan, DrainResult, ReasonSeverity},
+        machine::Drain,
+        options::Run,
+        plan,
+    },
+    outcome::Exit,
+};
+use futures::StreamExt;
+use plugin::{error::CliError, shell::Shell};
+use tokio::sync::mpsc;
+
+use crate::{
+    arguments::DrainFlags,
+    cordon,
+    look::{Look, forbidden, look},
+    plan::{warn_of_unknowns, write_down},
+    report::Reporter,
+};
+
+pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+    if flags.from_file.is_some() {
+        return Err(CliError::new("a file can be planned from, not drained").hint("put plan before the nodes"));
+    }
+    let request = flags.resolve()?;
+    let Look { connection, snapshot, versions, targets, place, rights } = look(&request, shell).await?;
+    if let (true, WantedNodes::Selected(selector)) = (targets.is_empty(), &request.nodes) {
+        cordon::nothing_selected(shell, selector);
+    }
+    let mut document = write_down(&snapshot, &targets, &request.options, place.clone())?;
+    let missing = rights.missing(&connection, &mut document).await?;
+    warn(&document, shell);
+
+    let owner = if targets.is_empty() { None } else { act::whoami(&connection).await };
+    let owner = owner.or_else(|| connection.user().map(str::to_owned)).unwrap_or_default();
+    let run = Run { id: random_word(), owner, reason: flags.reason.clone() };
+    let plan = plan::plan(&snapshot, &targets, &request.options).map_err(|error| CliError::new(error.to_string()))?;
+    let start = snapshot.taken_at;
+    let mut drain = Drain::new(&plan, request.execution.clone(), run);
+    drop(plan);
+    // From here on its own part of it is enough.
+    drop((snapshot, document));
+    if let Some(right) = missing.first() {
+        drain.forbid(&forbidden(*right).message);
+    }
+
+    let format = flags.output.output;
+    let mut interrupts = signals::interrupts().map_err(|error| CliError::new(format!("signals: {error}")))?;
+    let (first, interrupted) = mpsc::unbounded_channel();
+    let second = async {
+        interrupts.next().await;
+        // Nobody listens once the drain is over.
+        let _ = first.send(());
+        interrupts.next().await;
+    };
+    let mut reporter = Reporter::new(&mut shell.printer, format);
+    let tell = |at, event| reporter.tell(at, &event);
+    let ended = tokio::select! {
+        () = drive::drive(&connection, &mut drain, &versions, start, interrupted, tell) => true,
+        () = second => false,
+    };
+    if !ended {
+        shell.printer.err.line("interrupted again: out at once; what was asked for goes on without us");
+        return Ok(Exit::Interrupted);
+    }
+    reporter.finish()?;
+    for right in &missing {
+        shell.printer.error(&forbidden(*right));
+    }
+    let result = DrainResult { context: place.context, cluster: place.cluster, ..drain.result() };
+    Reporter::new(&mut shell.printer, format).end(&result)?;
+    Ok(drain.exit())
+}
+
+/// What is worth knowing before it begins, as kubectl says it: each warning with its pods.
+fn warn(document: &DrainPlan, shell: &mut Shell) {
+    warn_of_unknowns(document, shell);
+    let mut by_message: Vec<(&str, Vec<String>)> = Vec::new();
+    for pod in &document.pods {
+        for reason in pod.reasons.iter().filter(|reason| {
+            reason.severity == ReasonSeverity::Warning || reason.message.starts_with("ignoring DaemonSet")
+        }) {
+            let at = by_message.iter().position(|(message, _)| *message == reason.message).unwrap_or_else(|| {
+                by_message.push((&reason.message, Vec::new()));
+                by_message.len() - 1
+            });
+            by_message[at].1.push(format!("{}/{}", pod.namespace, pod.name));
+        }
+    }
+    for (message, pods) in by_message {
+        shell.printer.warning(&format!("{message}: {}", pods.join(", ")));
+    }
+}
+
+/// A word that no other run has.
+fn random_word() -> String {
+    // Each RandomState has keys of its own from the operating system.
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}

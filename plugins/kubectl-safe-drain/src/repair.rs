@@ -1,0 +1,147 @@
+//! `repair`: takes back what drains have left behind that were killed. What somebody else has changed since stays.
+
+use cluster::{
+    act::{self, Effect},
+    connect::Connection,
+    observe::{self, Chunks},
+};
+use disruption::{
+    action::{NodeAnswer, NodeChange, RecordChange},
+    event::Event,
+    journal::{self, Standing},
+    model::Node,
+    outcome::Exit,
+};
+use jiff::Timestamp;
+use plugin::{error::CliError, printer::Printer, shell::Shell, values::DryRun};
+
+use crate::{arguments::RepairFlags, report::Reporter};
+
+/// How often a lost race for a node is decided again.
+const MOST_RACES: u32 = 5;
+
+/// What there is to repair on a node.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    /// Nothing, and why; empty if there is nothing at all.
+    Nothing(String),
+    /// A dead drain's cordon and its record.
+    LeakedCordon,
+    /// Only a record that means nothing any more.
+    Record(&'static str),
+}
+
+pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+    let dry_run = flags.dry_run.strategy(&mut shell.printer);
+    let wanted = flags.nodes.resolve_or_all()?;
+    let connection = shell.connect()?;
+    let nodes = observe::nodes(&connection, &wanted, Chunks::default()).await?;
+    let now = connection.server_now().ok_or_else(|| CliError::new("the server does not tell its time"))?;
+    let mut exits = Vec::new();
+    let mut has_said_something = false;
+    for node in nodes {
+        has_said_something |= node.record.is_some();
+        match repair(&connection, node, now, dry_run, flags, &mut shell.printer).await {
+            Ok(()) => exits.push(Exit::Done),
+            Err(error) => {
+                shell.printer.error(&error);
+                exits.push(error.exit);
+            }
+        }
+    }
+    if !has_said_something && flags.output.output.is_none() {
+        shell.printer.err.line("nothing to repair: no drain has left a record");
+    }
+    Ok(Exit::of_all(exits))
+}
+
+/// Repairs one node, deciding again when somebody else was faster.
+async fn repair(
+    connection: &Connection,
+    mut node: Node,
+    now: Timestamp,
+    dry_run: DryRun,
+    flags: &RepairFlags,
+    printer: &mut Printer,
+) -> Result<(), CliError> {
+    for _ in 0..MOST_RACES {
+        let finding = find(&node, now);
+        let unschedulable = match &finding {
+            Finding::Nothing(why) => {
+                if !why.is_empty() {
+                    printer.err.line(format_args!("node/{} is left alone: {why}", node.name));
+                }
+                return Ok(());
+            }
+            Finding::LeakedCordon => Some(false),
+            Finding::Record(_) => None,
+        };
+        let change = NodeChange { unschedulable, record: Some(RecordChange::Remove) };
+        let answer = match dry_run {
+            DryRun::Client => NodeAnswer::Stands(node.clone()),
+            DryRun::Server => {
+                act::write_node(connection, &node.name, &node.resource_version, &change, Effect::DryRun).await
+            }
+            DryRun::None => {
+                act::write_node(connection, &node.name, &node.resource_version, &change, Effect::Real).await
+            }
+        };
+        match answer {
+            NodeAnswer::Changed(fresh) => node = fresh,
+            NodeAnswer::Stands(_) => return tell(connection, &node, &finding, dry_run, flags, printer),
+            NodeAnswer::Deleted => return Ok(()),
+            NodeAnswer::Forbidden(message) => return Err(failure(&node, &message).exit(Exit::Forbidden)),
+            NodeAnswer::Denied(message) => return Err(failure(&node, &message)),
+            NodeAnswer::Trouble(trouble) => return Err(failure(&node, &trouble.message)),
+        }
+    }
+    Err(failure(&node, "somebody else changes it again and again"))
+}
+
+fn find(node: &Node, now: Timestamp) -> Finding {
+    match journal::standing(node, now) {
+        Standing::Free => Finding::Nothing(String::new()),
+        Standing::InProgress(record) => {
+            let owner = if record.owner.is_empty() { "somebody" } else { record.owner.as_str() };
+            Finding::Nothing(format!("a drain by {owner} works on it (run {})", record.run))
+        }
+        Standing::Finished(_) => Finding::Nothing(format!(
+            "its drain has ended and left it cordoned; to take that back: kubectl safe-drain uncordon {}",
+            node.name
+        )),
+        Standing::Unreadable(error) => Finding::Nothing(format!("its record cannot be read: {error}")),
+        Standing::Dead(record) if record.was_unschedulable => {
+            Finding::Record("the drain was killed; the node had been cordoned before it, and stays so")
+        }
+        Standing::Dead(_) => Finding::LeakedCordon,
+        Standing::Stale(_) if node.unschedulable => Finding::Record("the cordon is somebody else's, and stays"),
+        Standing::Stale(_) => Finding::Record("the node is schedulable already"),
+    }
+}
+
+fn tell(
+    connection: &Connection,
+    node: &Node,
+    finding: &Finding,
+    dry_run: DryRun,
+    flags: &RepairFlags,
+    printer: &mut Printer,
+) -> Result<(), CliError> {
+    match finding {
+        Finding::LeakedCordon => {
+            let mut reporter = Reporter::of_dry_run(printer, flags.output.output, dry_run);
+            let event = Event::NodeUncordoned { node: node.name.clone(), already: false };
+            reporter.tell(connection.server_now(), &event);
+            reporter.finish()
+        }
+        Finding::Record(why) => {
+            printer.err.line(format_args!("node/{}: record removed: {why}", node.name));
+            Ok(())
+        }
+        Finding::Nothing(_) => Ok(()),
+    }
+}
+
+fn failure(node: &Node, message: &str) -> CliError {
+    CliError::new(format!("unable to repair node {:?}: {message}", node.name.0))
+}

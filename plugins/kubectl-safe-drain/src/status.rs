@@ -1,0 +1,174 @@
+//! `status`: which nodes are cordoned, by whom, why and since when, and whether a drain works on them.
+
+use cluster::observe::{self, Chunks};
+use disruption::{
+    drain::document::API_VERSION,
+    journal::{self, Record, Standing},
+    model::Node,
+    outcome::Exit,
+};
+use jiff::{SignedDuration, Timestamp};
+use plugin::{
+    error::CliError,
+    shell::Shell,
+    table::{Cell, Table},
+    values::Format,
+};
+use serde::Serialize;
+
+use crate::arguments::StatusFlags;
+
+/// What is known about cordons and drains.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DrainStatus {
+    api_version: &'static str,
+    kind: &'static str,
+    taken_at: String,
+    exit_code: u8,
+    nodes: Vec<NodeStatus>,
+}
+
+/// A node that is cordoned or has the record of a drain.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeStatus {
+    name: String,
+    unschedulable: bool,
+    /// The user, else the field manager that wrote the cordon.
+    cordoned_by: Option<String>,
+    cordoned_at: Option<String>,
+    reason: String,
+    drain: DrainState,
+    run: Option<String>,
+    started_at: Option<String>,
+    heartbeat_at: Option<String>,
+    message: String,
+}
+
+/// What a drain does on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum DrainState {
+    None,
+    InProgress,
+    Dead,
+    Finished,
+    Stale,
+    Unreadable,
+}
+
+pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+    let wanted = flags.nodes.resolve_or_all()?;
+    let connection = shell.connect()?;
+    let nodes = observe::nodes(&connection, &wanted, Chunks::default()).await?;
+    let now = connection.server_now().ok_or_else(|| CliError::new("the server does not tell its time"))?;
+    let mut statuses: Vec<NodeStatus> = nodes
+        .iter()
+        .filter(|node| node.unschedulable || node.record.is_some())
+        .map(|node| NodeStatus::new(node, now))
+        .collect();
+    statuses.sort_by(|one, other| one.name.cmp(&other.name));
+    match flags.output.output {
+        Some(format) => write(shell, format, now, statuses)?,
+        None if statuses.is_empty() => shell.printer.err.line("no node is cordoned, and no drain is at work"),
+        None => shell.printer.out.table(&table(&statuses, now)),
+    }
+    Ok(Exit::Done)
+}
+
+fn write(shell: &mut Shell, format: Format, now: Timestamp, nodes: Vec<NodeStatus>) -> Result<(), CliError> {
+    let document = DrainStatus {
+        api_version: API_VERSION,
+        kind: "DrainStatus",
+        taken_at: format!("{now:.3}"),
+        exit_code: Exit::Done.code(),
+        nodes,
+    };
+    shell.printer.out.document(format, &document)
+}
+
+fn table(nodes: &[NodeStatus], now: Timestamp) -> Table<5> {
+    let mut table = Table::new(["NODE", "CORDONED-BY", "SINCE", "DRAIN", "REASON"]);
+    let or_dash = |text: &str| if text.is_empty() { Cell::from("-") } else { Cell::from(text) };
+    for node in nodes {
+        let since = node.cordoned_at.as_deref().and_then(|at| at.parse().ok()).map(|at: Timestamp| age(now, at));
+        table.row([
+            node.name.as_str().into(),
+            or_dash(node.cordoned_by.as_deref().unwrap_or_default()),
+            or_dash(&since.unwrap_or_default()),
+            or_dash(&node.message),
+            or_dash(&node.reason),
+        ]);
+    }
+    table
+}
+
+impl NodeStatus {
+    fn new(node: &Node, now: Timestamp) -> Self {
+        let standing = journal::standing(node, now);
+        let (drain, message) = describe(&standing, node, now);
+        let record = match &standing {
+            Standing::InProgress(record) | Standing::Dead(record) | Standing::Finished(record) => Some(record),
+            Standing::Free | Standing::Unreadable(_) | Standing::Stale(_) => None,
+        };
+        // One that was cordoned before is not the drain's cordon.
+        let ours = record.filter(|record| !record.was_unschedulable);
+        let millis = |at: Timestamp| format!("{at:.3}");
+        Self {
+            name: node.name.0.clone(),
+            unschedulable: node.unschedulable,
+            cordoned_by: ours
+                .map(|record| record.owner.clone())
+                .filter(|owner| !owner.is_empty())
+                .or_else(|| node.cordoned_by.clone()),
+            cordoned_at: node.cordoned_at.or(ours.map(|record| record.started)).map(millis),
+            reason: record.map(|record| record.reason.clone()).unwrap_or_default(),
+            drain,
+            run: record.map(|record| record.run.clone()),
+            started_at: record.map(|record| millis(record.started)),
+            heartbeat_at: record.map(|record| millis(record.heartbeat)),
+            message,
+        }
+    }
+}
+
+fn describe(standing: &Standing, node: &Node, now: Timestamp) -> (DrainState, String) {
+    let sign = |record: &Record| age(now, record.heartbeat);
+    match standing {
+        Standing::Free => (DrainState::None, String::new()),
+        Standing::InProgress(record) => (DrainState::InProgress, format!("in progress, alive {} ago", sign(record))),
+        Standing::Dead(record) => {
+            (DrainState::Dead, format!("dead, last sign {} ago: kubectl safe-drain repair {}", sign(record), node.name))
+        }
+        Standing::Finished(record) => {
+            let at = record.finished.unwrap_or(record.heartbeat);
+            (DrainState::Finished, format!("ended {} ago", age(now, at)))
+        }
+        Standing::Stale(_) => (DrainState::Stale, "an old record, of another cordon".into()),
+        Standing::Unreadable(error) => (DrainState::Unreadable, format!("a record that cannot be read: {error}")),
+    }
+}
+
+/// How long ago, in kubectl's short form.
+fn age(now: Timestamp, at: Timestamp) -> String {
+    let seconds = now.duration_since(at).max(SignedDuration::ZERO).as_secs();
+    match seconds {
+        0..=119 => format!("{seconds}s"),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_in_kubectls_short_form() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        for (seconds, expected) in [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
+            assert_eq!(age(now, now - SignedDuration::from_secs(seconds)), expected);
+        }
+    }
+}

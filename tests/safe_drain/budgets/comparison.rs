@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, fmt::Write, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use cluster::{
-    act::{self, Effect, Removal},
+    act::{self, Effect},
     connect::{self, ConnectOptions, Connection},
     error::Error,
     observe::{self, Chunks, WantedNodes},
 };
 use disruption::{
+    action::Removal,
     budget::{
         arithmetic::{self, Sync, SyncError},
         ledger::{Account, Answer, Block, BudgetState, Ledger},
@@ -100,7 +101,7 @@ pub(super) async fn resync(world: &World, labels: &str) -> Result<()> {
 async fn observe(connection: &Connection, populations: &[Population]) -> Result<Snapshot> {
     let nodes: Vec<NodeName> = populations.iter().map(|population| NodeName(population.node.name.clone())).collect();
     let wanted = WantedNodes::Named(nodes.clone());
-    let mut snapshot = Box::pin(observe::observe(connection, &wanted, Chunks::default())).await?;
+    let mut snapshot = Box::pin(observe::observe(connection, &wanted, Chunks::default())).await?.snapshot;
     observe::observe_scales(connection, &mut snapshot, &nodes, &options()).await;
     Ok(snapshot)
 }

@@ -8,10 +8,13 @@ use std::{
 
 use anyhow::{Context, Result};
 use cluster::{
-    act::{self, Effect, Removal},
+    act::{self, Effect},
     connect::Connection,
 };
-use disruption::model::{ObjectName, Uid};
+use disruption::{
+    action::Removal,
+    model::{ObjectName, Uid},
+};
 use futures::future::{try_join, try_join_all};
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},

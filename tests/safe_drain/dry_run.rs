@@ -28,7 +28,6 @@ async fn a_client_dry_run_sends_no_write_and_few_requests() -> Result<()> {
         vec!["plan", &node.name],
         vec!["plan", &node.name, "--disable-eviction", "-o", "yaml"],
         vec!["cordon", &node.name, "--dry-run=client"],
-        vec![&node.name],
     ] {
         let _ = safe_drain(&world, &args).await?;
     }

@@ -2,6 +2,7 @@
 //!
 //! They are programs, not tests: a missed target is printed and ends nothing, since a busy machine can miss any.
 
+mod drain;
 mod measure;
 mod offline;
 mod plan;
@@ -30,6 +31,8 @@ enum Command {
     StartUp,
     /// How long the plan of a node of a live cluster takes, and how many requests
     Plan,
+    /// How long real drains take, with requests and memory
+    Drain,
     /// How long the plan of a large cluster takes, in memory and from a file
     Offline,
     /// Run one program and print what it took, from a process that has little memory itself
@@ -48,8 +51,9 @@ fn main() -> Result<()> {
     let benchmarks: &[fn() -> Result<Table>] = match command {
         Some(Command::StartUp) => &[start_up::run],
         Some(Command::Plan) => &[plan::run],
+        Some(Command::Drain) => &[drain::run],
         Some(Command::Offline) => &[offline::run],
-        _ => &[start_up::run, plan::run, offline::run],
+        _ => &[start_up::run, plan::run, drain::run, offline::run],
     };
     for benchmark in benchmarks {
         show(&format!("{}\n", benchmark()?))?;

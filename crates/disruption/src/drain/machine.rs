@@ -215,7 +215,7 @@ impl Machine for Drain {
         });
         let pods = self.pods.iter().filter(|tracked| !tracked.is_ended()).flat_map(|tracked| self.wakes_of(tracked));
         let limit = self.execution.replacement_timeout;
-        let gates = self.gates.values().filter(|gate| !gate.debts.is_empty() && !gate.is_late);
+        let gates = self.gates.values().filter(|gate| !gate.debts.is_empty() && gate.late.is_none());
         let gates = gates.filter_map(|gate| Some(after(gate.since, limit?)));
         let deadline = self.execution.deadline.map(|limit| after(self.started, limit));
         nodes.chain(pods).chain(gates).chain(deadline).filter(|at| *at > now).min()
@@ -594,13 +594,12 @@ impl Drain {
             .collect();
         let mut late = Vec::new();
         for (uid, gate) in &mut self.gates {
-            if gate.debts.is_empty() || gate.is_late {
+            if gate.debts.is_empty() || gate.late.is_some() {
                 continue;
             }
             if stopping.contains(uid) {
                 gate.since = now;
             } else if after(gate.since, limit) <= now {
-                gate.is_late = true;
                 late.push(uid.clone());
             }
         }
@@ -616,6 +615,9 @@ impl Drain {
         let trouble = self.trouble_of(uid).map(|trouble| format!(": {trouble}")).unwrap_or_default();
         let message =
             format!("{} did not get its Ready pods back within {}{trouble}", gate.owner, text::seconds(limit));
+        if let Some(gate) = self.gates.get_mut(uid) {
+            gate.late = Some(message.clone());
+        }
         let nodes: BTreeSet<NodeName> =
             owed.iter().filter_map(|pod| Some(self.pods[*self.by_uid.get(pod)?].node.clone())).collect();
         for node in nodes {
@@ -709,7 +711,9 @@ impl Drain {
             set_since(&mut tracked.impossible_since, impossible.contains_key(&number), now);
         }
         for (number, reason) in held {
-            self.end_pod(number, PodOutcome::Left, reason);
+            let node = self.pods[number].node.clone();
+            self.end_pod(number, PodOutcome::Left, reason.clone());
+            self.note_problem(&node, Problem::ReplacementLate(reason));
         }
         for number in skipped {
             self.end_pod(number, PodOutcome::Skipped, filter::Reason::TerminatingTooLong.message());
@@ -818,7 +822,7 @@ impl Drain {
             let owes = self
                 .gates
                 .values()
-                .filter(|gate| !gate.is_late)
+                .filter(|gate| gate.late.is_none())
                 .flat_map(|gate| &gate.debts)
                 .any(|debt| self.by_uid.get(&debt.pod).is_some_and(|&number| &self.pods[number].node == name));
             if is_empty && (!owes || node.stop.is_some()) {
@@ -881,7 +885,9 @@ impl Drain {
     fn note_problem(&mut self, node: &NodeName, problem: Problem) {
         let node = self.nodes.iter_mut().find(|known| &known.seen.name == node);
         if let Some(node) = node.filter(|node| node.stage != NodeStage::Ended) {
-            node.problems.push(problem);
+            if !node.problems.contains(&problem) {
+                node.problems.push(problem);
+            }
         }
     }
 

@@ -240,8 +240,8 @@ impl Drain {
     fn note_block(&self, number: usize, block: Block, ledger: &Ledger<'_>, choice: &mut Choice) {
         let pod = &self.pods[number].pod;
         let gate = ledger.gate(pod);
-        if let Some(late) = gate.and_then(|account| self.gates.get(account.uid)).filter(|gate| gate.is_late) {
-            choice.held.push((number, format!("{} did not get its Ready pods back in time", late.owner)));
+        if let Some(late) = gate.and_then(|account| self.gates.get(account.uid)?.late.clone()) {
+            choice.held.push((number, late));
             return;
         }
         let (message, remedy) = self.why_blocked(pod, block, ledger, choice);
@@ -300,7 +300,7 @@ impl Drain {
         }
         for (uid, gate) in &self.gates {
             let missing = choice.standings.get(uid).map_or(0, |(_, missing)| *missing);
-            if gate.debts.is_empty() || gate.is_late || missing == 0 || blocked.contains(uid) {
+            if gate.debts.is_empty() || gate.late.is_some() || missing == 0 || blocked.contains(uid) {
                 continue;
             }
             let trouble = self.trouble_suffix(uid);

@@ -15,8 +15,8 @@ pub(super) struct Gate {
     pub(super) debts: VecDeque<Debt>,
     /// Since when nothing got better.
     pub(super) since: Timestamp,
-    /// `--replacement-timeout` has passed.
-    pub(super) is_late: bool,
+    /// Set once `--replacement-timeout` has passed: what is missing, in words.
+    pub(super) late: Option<String>,
     /// Ready pods when it was looked at last.
     ready: i32,
 }
@@ -31,7 +31,7 @@ pub(super) struct Debt {
 
 impl Gate {
     pub(super) fn new(owner: String, now: Timestamp) -> Self {
-        Self { owner, debts: VecDeque::new(), since: now, is_late: false, ready: 0 }
+        Self { owner, debts: VecDeque::new(), since: now, late: None, ready: 0 }
     }
 
     pub(super) fn owe(&mut self, debt: Debt) {

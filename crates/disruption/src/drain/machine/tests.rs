@@ -1,1 +1,5 @@
-//! Tests of the machine.
+//! Drains of simulated clusters in virtual time.
+
+mod properties;
+mod scenes;
+mod sim;

@@ -1,0 +1,1 @@
+//! One drain each, to the millisecond.

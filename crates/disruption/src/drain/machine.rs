@@ -36,7 +36,7 @@ use super::{
     text,
 };
 use crate::{
-    action::{Action, Change, Input, Machine, NodeAnswer, Removal, RemovalAnswer, Trouble, Watch},
+    action::{Action, Change, Input, Machine, NodeAnswer, Removal, RemovalAnswer, Trouble, TroubleKind, Watch},
     event::Event,
     model::{NodeName, ObjectName, Pod, Uid, WorkloadKind},
     outcome::Exit,
@@ -473,6 +473,9 @@ impl Drain {
         if !matches!(answer, RemovalAnswer::Trouble(_)) {
             tracked.recover();
         }
+        // It may have been done all the same.
+        tracked.is_in_doubt |=
+            matches!(&answer, RemovalAnswer::Trouble(trouble) if trouble.kind == TroubleKind::NoAnswer);
         let changes = self.view.budget_changes(&tracked.pod.name.namespace);
         match answer {
             RemovalAnswer::Accepted => {
@@ -493,7 +496,12 @@ impl Drain {
                 let (pod, uid) = (tracked.pod.name.clone(), tracked.pod.uid.clone());
                 self.actions.push(Action::ReadPod { pod, uid });
             }
-            _ if tracked.pod.is_terminating() => tracked.stage = Stage::Leaving,
+            _ if tracked.pod.is_terminating() => {
+                tracked.stage = Stage::Leaving;
+                if tracked.is_in_doubt {
+                    self.accept(number);
+                }
+            }
             RemovalAnswer::BudgetForbids(message) => {
                 tracked.stage = Stage::Waiting(Delay::Budget { at: now, changes, message, several: false });
             }
@@ -528,7 +536,7 @@ impl Drain {
             Ok(Some(found)) if &found == uid => {
                 let at = now + tracked.wait_after_failure();
                 let message = "it changed while it was being evicted".to_owned();
-                let kind = crate::action::TroubleKind::ServerError;
+                let kind = TroubleKind::ServerError;
                 tracked.stage = Stage::Waiting(Delay::Until(at, Trouble { kind, message, retry_after: None }));
             }
             Ok(_) => {
@@ -788,7 +796,7 @@ impl Drain {
         for number in 0..self.pods.len() {
             let tracked = &self.pods[number];
             if let (Stage::Waiting(Delay::Until(_, trouble)), Some(since)) = (&tracked.stage, tracked.failing_since)
-                && trouble.kind == crate::action::TroubleKind::ServerError
+                && trouble.kind == TroubleKind::ServerError
                 && now.duration_since(since) >= FAILING_FOR
             {
                 let message = trouble.message.clone();
@@ -884,10 +892,9 @@ impl Drain {
 
     fn note_problem(&mut self, node: &NodeName, problem: Problem) {
         let node = self.nodes.iter_mut().find(|known| &known.seen.name == node);
-        if let Some(node) = node.filter(|node| node.stage != NodeStage::Ended) {
-            if !node.problems.contains(&problem) {
-                node.problems.push(problem);
-            }
+        let open = node.filter(|node| node.stage != NodeStage::Ended && !node.problems.contains(&problem));
+        if let Some(node) = open {
+            node.problems.push(problem);
         }
     }
 

@@ -97,7 +97,9 @@ impl Drain {
                 free -= 1;
                 let gate = ledger.gate(&tracked.pod).filter(|_| tracked.pod.is_healthy());
                 choice.going.push((number, gate.map(|account| (account.uid.clone(), shown_owner(account)))));
-                ledger.take(&tracked.pod);
+                if !tracked.is_as_good_as_gone() {
+                    ledger.take(&tracked.pod);
+                }
             }
         }
         self.look_at_stopping_pods(&mut choice);
@@ -179,6 +181,10 @@ impl Drain {
                 return false;
             }
             _ => {}
+        }
+        // Counted as gone already: asking again takes nothing more.
+        if tracked.is_in_doubt {
+            return true;
         }
         let account = ledger.budgets_of(pod).next();
         let answer = ledger.ask(pod);

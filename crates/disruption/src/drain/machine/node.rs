@@ -48,6 +48,8 @@ pub(super) struct NodeDrain {
     was_unschedulable: bool,
     /// The cordon is ours to make: the node was schedulable when it was claimed.
     makes_cordon: bool,
+    /// The last change was to take the cordon back.
+    takes_cordon_back: bool,
     /// The record of a drain that had ended and left the node cordoned.
     previous: Option<Record>,
     is_writing: bool,
@@ -104,6 +106,7 @@ impl NodeDrain {
             was_uncordoned: false,
             is_unsettled: false,
             makes_cordon: false,
+            takes_cordon_back: false,
             previous: None,
             is_writing: false,
             retry_at: None,
@@ -254,6 +257,7 @@ impl NodeDrain {
             _ if !has_lost_pods && self.was_unschedulable => (None, before()),
             _ => (None, finished()),
         };
+        self.takes_cordon_back = unschedulable == Some(false);
         Step::Write(NodeChange { unschedulable, record: Some(record) })
     }
 
@@ -352,7 +356,7 @@ impl NodeDrain {
     }
 
     fn settle(&mut self, node: Node) {
-        self.was_uncordoned = self.seen.unschedulable && !node.unschedulable;
+        self.was_uncordoned = self.takes_cordon_back && !node.unschedulable;
         self.seen = node;
         let outcome = match (self.seen.unschedulable, self.problems.is_empty()) {
             (_, true) => NodeOutcome::Drained,

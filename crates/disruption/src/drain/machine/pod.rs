@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    action::{Trouble, TroubleKind},
+    action::Trouble,
     drain::document::PodOutcome,
     model::{NodeName, Pod, Uid},
 };
@@ -131,7 +131,6 @@ impl Tracked {
 
     /// Notes a failed request and says when to try again.
     pub(super) fn back_off(&mut self, now: Timestamp, trouble: &Trouble) -> Timestamp {
-        self.is_in_doubt |= trouble.kind == TroubleKind::NoAnswer;
         self.failing_since.get_or_insert(now);
         let wait = self.wait_after_failure();
         now + trouble.retry_after.map_or(wait, |asked| asked.max(wait))

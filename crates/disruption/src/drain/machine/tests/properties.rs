@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Everything that chance decides.
+#[expect(clippy::struct_excessive_bools, reason = "each is one coin")]
 #[derive(Debug, Clone)]
 struct Chances {
     seed: u64,

@@ -1,1 +1,466 @@
-//! One drain each, to the millisecond.
+//! One drain each, in virtual time: who is asked when, and how it ends.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::sim::{Habits, Meddling, Prepared, RUN, Sim, names, trouble};
+use crate::{
+    action::{Action, Machine, RemovalAnswer, Trouble, TroubleKind},
+    drain::{
+        document::NodeOutcome,
+        machine::Drain,
+        options::{Execution, MaxUnavailable, OnBlocked, OnFailure, Options, Run},
+        plan,
+    },
+    event::Event,
+    fixture::{budget, daemon_set, deployment, node, now, pod, stateful_set, world},
+    journal::{DEAD_AFTER, Record},
+    model::{Node, Pod, Uid},
+    snapshot::Snapshot,
+};
+
+fn shop() -> Snapshot {
+    world().nodes(["n1", "n2", "n3"])
+}
+
+/// Three of four pods on the node, under a budget of one.
+fn budgeted() -> Snapshot {
+    shop().runs(&deployment("web"), ["n1", "n1", "n1", "n2"]).with(budget("web").max_unavailable("1"))
+}
+
+fn drain(world: Snapshot) -> Sim {
+    Sim::new(world, "n1", &Options::default(), Execution::default())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "shorter for every caller")]
+fn drain_with(world: Snapshot, options: Options, execution: Execution) -> Sim {
+    Sim::new(world, "n1", &options, execution)
+}
+
+fn with_timeout(seconds: u64) -> Options {
+    Options { timeout: Some(Duration::from_secs(seconds)), ..Options::default() }
+}
+
+/// Checks the exit code, the nodes' words, the removals that were sent (milliseconds and pod), and each pod's word with
+/// its reason.
+#[track_caller]
+fn check(mut sim: Sim, exit: u8, nodes: &str, sent: &[&str], pods: &[&str]) -> Sim {
+    let result = sim.result();
+    let words: Vec<String> = result.nodes.iter().map(|node| format!("{:?}", node.outcome)).collect();
+    let told: Vec<String> = result
+        .pods
+        .iter()
+        .map(|pod| {
+            let reason = if pod.reason.is_empty() { String::new() } else { format!(": {}", pod.reason) };
+            format!("{} {:?}{reason}", pod.name, pod.outcome)
+        })
+        .collect();
+    let (sent, pods): (Vec<String>, Vec<String>) =
+        (sent.iter().map(ToString::to_string).collect(), pods.iter().map(ToString::to_string).collect());
+    assert_eq!((result.exit_code, words.join(" ").as_str(), sim.sent(), told), (exit, nodes, sent, pods));
+    sim
+}
+
+/// The waits that were told, in their order.
+fn waits(sim: &Sim) -> Vec<String> {
+    let wait = |event: &Event| match event {
+        Event::WaitBegan { pods, message, .. } => Some(format!("{pods}: {message}")),
+        _ => None,
+    };
+    sim.events.iter().filter_map(|(_, event)| wait(event)).collect()
+}
+
+fn lets(kind: TroubleKind, retry_after: Option<i64>) -> Prepared {
+    let retry_after = retry_after.map(SignedDuration::from_secs);
+    Prepared::Instead(RemovalAnswer::Trouble(Trouble { kind, message: "busy".into(), retry_after }))
+}
+
+const EVICTED: [&str; 3] = ["web-1 Evicted", "web-2 Evicted", "web-3 Evicted"];
+const ONE_BY_ONE: [&str; 3] = ["0 web-1", "1100 web-2", "2200 web-3"];
+
+#[test]
+fn under_a_budget_of_one_each_goes_when_the_replacement_before_it_is_ready() {
+    let sim = check(drain(budgeted()), 0, "Drained", &ONE_BY_ONE, &EVICTED);
+    assert_eq!(
+        waits(&sim),
+        ["2: disruption budget shop/web needs 3 healthy pods", "0: Deployment shop/web gets its Ready pods back"]
+    );
+    let replaced: Vec<Option<f64>> = sim.drain.result().pods.iter().map(|pod| pod.replacement_seconds).collect();
+    assert_eq!(replaced, [Some(1.1), Some(1.1), Some(1.1)]);
+}
+
+#[test]
+fn without_a_budget_the_workload_s_own_update_is_the_measure() {
+    let world = shop().runs(&deployment("web"), ["n1", "n1", "n1", "n2"]);
+    check(drain(world.clone()), 0, "Drained", &ONE_BY_ONE, &EVICTED);
+    let unlimited = Options { max_unavailable: MaxUnavailable::Unlimited, ..Options::default() };
+    let all = ["0 web-1", "0 web-2", "0 web-3"];
+    check(drain_with(world.clone(), unlimited.clone(), Execution::default()), 0, "Drained", &all, &EVICTED);
+    let two = Execution { concurrency: NonZeroUsize::new(2).unwrap(), ..Execution::default() };
+    let sim = check(drain_with(world, unlimited, two), 0, "Drained", &all, &EVICTED);
+    let ended = sim.events.iter().rfind(|(_, event)| matches!(event, Event::NodeEnded { .. })).unwrap().0;
+    assert_eq!(sim.millis(ended), 1100, "a node is drained when what left it runs again");
+    let deleted = ["web-1 Deleted", "web-2 Deleted", "web-3 Deleted"];
+    let delete = Options { disable_eviction: true, ..Options::default() };
+    check(drain_with(budgeted(), delete, Execution::default()), 0, "Drained", &ONE_BY_ONE, &deleted);
+}
+
+#[test]
+fn a_stateful_set_comes_back_under_its_name() {
+    let world = shop().runs(&stateful_set("db"), ["n1", "n1", "n2"]);
+    // Its replacement can only come when the old pod is gone.
+    check(drain(world.clone()), 0, "Drained", &["0 db-1", "1600 db-2"], &["db-1 Evicted", "db-2 Evicted"]);
+    let slow = Habits { stop: Some(SignedDuration::from_secs(1000)), ..Habits::default() };
+    let sim = drain(world).with_habits(slow, 1);
+    check(sim, 0, "Drained", &["0 db-1", "1001100 db-2"], &["db-1 Evicted", "db-2 Evicted"]);
+}
+
+#[test]
+fn answers_that_are_not_yes() {
+    #[track_caller]
+    fn one(answers: impl IntoIterator<Item = Prepared>, exit: u8, sent: &[&str], end: &str) {
+        let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+        let outcome = if exit == 0 { "Drained" } else { "Uncordoned" };
+        check(drain(world).prepare("web-1", answers), exit, outcome, sent, &[end]);
+    }
+    let instead = Prepared::Instead;
+    one([instead(RemovalAnswer::NotFound)], 0, &["0 web-1"], "web-1 Gone: it went without us");
+    one([lets(TroubleKind::Throttled, Some(7))], 0, &["0 web-1", "7000 web-1"], "web-1 Evicted");
+    one([instead(RemovalAnswer::Forbidden("no".into()))], 11, &["0 web-1"], "web-1 Left: no");
+    one([instead(RemovalAnswer::Denied("policy".into()))], 1, &["0 web-1"], "web-1 Left: policy");
+    // Refused by the budget although our count allows it: asked again without news after ten seconds.
+    one([instead(RemovalAnswer::BudgetForbids("not now".into()))], 0, &["0 web-1", "10000 web-1"], "web-1 Evicted");
+    // Accepted, but nobody heard it: the watch tells.
+    one([Prepared::Lost], 0, &["0 web-1"], "web-1 Evicted");
+}
+
+#[test]
+fn failures_are_tried_again_ever_more_slowly_and_not_for_ever() {
+    let world = || shop().runs(&deployment("web"), ["n1", "n2"]);
+    for kind in [TroubleKind::NoAnswer, TroubleKind::HeldByWebhook, TroubleKind::Throttled] {
+        let mut sim = drain(world()).prepare("web-1", vec![Prepared::Instead(trouble(kind)); 3]);
+        let result = sim.result();
+        assert_eq!((result.exit_code, sim.sent.len()), (0, 4), "{kind:?}");
+        let gaps: Vec<i64> = sim.sent.windows(2).map(|pair| sim.millis(pair[1].0) - sim.millis(pair[0].0)).collect();
+        assert!((500..=625).contains(&gaps[0]) && (1000..=1250).contains(&gaps[1]), "{gaps:?}");
+        assert!((2000..=2500).contains(&gaps[2]), "{gaps:?}");
+    }
+    let broken = vec![Prepared::Instead(trouble(TroubleKind::ServerError)); 100];
+    let mut sim = drain(world()).prepare("web-1", broken);
+    let result = sim.result();
+    assert_eq!((result.exit_code, result.reason.as_str()), (1, "node n1: pod shop/web-1: it failed"));
+    assert_eq!(sim.millis(sim.now), 300_000);
+}
+
+#[test]
+fn a_pod_that_was_replaced_meanwhile_is_not_evicted() {
+    let world = shop().runs(&stateful_set("db"), ["n1", "n2"]);
+    let mut sim = drain(world).prepare("db-1", [lets(TroubleKind::Throttled, Some(5))]);
+    // While it backs off, the pod comes again elsewhere, and the watch of the node says nothing of it.
+    sim = sim.meddle(1000, Meddling::DeletePod(0));
+    sim.habits.lag = 0;
+    check(sim, 0, "Drained", &["0 db-1"], &["db-1 Gone: it was terminating already"]);
+    // A wrong UID is found out by reading, and never sent again.
+    let world = shop().runs(&stateful_set("db"), ["n1", "n2"]);
+    let conflict = Prepared::Instead(RemovalAnswer::Conflict("the UID does not match".into()));
+    let mut sim = drain(world).prepare("db-1", [conflict]);
+    sim.world.pods[0].uid = Uid("another".into());
+    check(sim, 0, "Drained", &["0 db-1"], &["db-1 Gone: it went without us"]);
+}
+
+#[test]
+fn impossible_budgets() {
+    let world = || shop().runs(&deployment("web"), ["n1", "n1"]).with(budget("web").max_unavailable("0"));
+    let message = "disruption budget shop/web needs 2 healthy pods and has 2 currently: its maxUnavailable of 0 never \
+                   allows an eviction";
+    let left = ["web-1 Left: nothing was begun", "web-2 Left: nothing was begun"];
+    let sim = check(drain(world()), 4, "NotStarted", &[], &left);
+    assert_eq!(sim.drain.result().reason, format!("node n1: pod shop/web-1: {message}"));
+    assert_eq!(sim.node("n1").unwrap().resource_version, "1", "the node is untouched");
+
+    let wait =
+        Execution { on_blocked: OnBlocked::Wait, deadline: Some(Duration::from_secs(5)), ..Execution::default() };
+    let world = world().runs(&deployment("api"), ["n1", "n2"]);
+    let reason = format!("the deadline of 5s passed: {message}");
+    let expected = ["api-1 Evicted".to_owned(), format!("web-1 Left: {reason}"), format!("web-2 Left: {reason}")];
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    check(drain_with(world, Options::default(), wait), 6, "LeftCordoned", &["0 api-1"], &expected);
+
+    // One that becomes impossible on the way ends it after a while.
+    let sim = drain(budgeted()).meddle(500, Meddling::TightenBudget(0));
+    let mut sim = check_words(sim, 4, "LeftCordoned");
+    assert_eq!(sim.millis(sim.now), 10_500);
+    assert_eq!(sim.result().exit_code, 4);
+}
+
+/// Checks the exit code and the nodes' words alone.
+#[track_caller]
+fn check_words(mut sim: Sim, exit: u8, nodes: &str) -> Sim {
+    let result = sim.result();
+    let words: Vec<String> = result.nodes.iter().map(|node| format!("{:?}", node.outcome)).collect();
+    assert_eq!((result.exit_code, words.join(" ").as_str()), (exit, nodes), "{result:?}");
+    sim
+}
+
+#[test]
+fn blocked_now_waits_and_goes_the_moment_it_may() {
+    let world = shop()
+        .runs(&deployment("web"), ["n1", "n2", "n3"])
+        .with(budget("web").max_unavailable("1"))
+        .pod("web-2", |pod| pod.unready("CrashLoopBackOff"));
+    let waits_for = "disruption budget shop/web needs 2 healthy pods and has 2 currently: waits for pod shop/web-2 on n2 \
+                     (not Ready, CrashLoopBackOff)";
+    let sim = check(
+        drain_with(world.clone(), with_timeout(5), Execution::default()),
+        6,
+        "Uncordoned",
+        &[],
+        &[&format!("web-1 Left: the timeout of 5s passed: {waits_for}")],
+    );
+    assert_eq!(waits(&sim), [format!("1: {waits_for}")]);
+    // Somebody deletes the broken pod: its replacement is Ready 1.1 s later.
+    let sim = drain(world).meddle(3000, Meddling::DeletePod(1));
+    check(sim, 0, "Drained", &["4100 web-1"], &["web-1 Evicted"]);
+}
+
+#[test]
+fn replacements_that_do_not_come() {
+    let execution = Execution { replacement_timeout: Some(Duration::from_secs(20)), ..Execution::default() };
+    let never =
+        Habits { start: None, trouble: Some("0/3 nodes are available: 3 Insufficient cpu."), ..Habits::default() };
+    let sim = drain_with(budgeted(), Options::default(), execution.clone()).with_habits(never, 1);
+    let mut sim = check_words(sim, 5, "LeftCordoned");
+    let reason = sim.result().reason;
+    let start = "node n1: Deployment shop/web did not get its Ready pods back within 20s: pod shop/web-rs-";
+    assert!(reason.starts_with(start), "{reason}");
+    assert!(reason.ends_with(" is not Ready, Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."), "{reason}");
+    assert_eq!((sim.millis(sim.now), sim.sent.len()), (20_000, 1));
+
+    // Whoever wants fewer pods now, or is deleted, waits for none.
+    for meddling in [Meddling::ScaleDown(0), Meddling::DeleteOwner(0)] {
+        let never = Habits { start: None, ..Habits::default() };
+        let world = shop().runs(&deployment("web"), ["n1", "n2", "n2", "n2"]);
+        let sim = drain_with(world, Options::default(), execution.clone()).with_habits(never, 1).meddle(3000, meddling);
+        let sim = check(sim, 0, "Drained", &["0 web-1"], &["web-1 Evicted"]);
+        assert_eq!(sim.millis(sim.now), 3000, "{meddling:?}");
+        assert_eq!(sim.drain.result().pods[0].replacement_seconds, None);
+    }
+}
+
+#[test]
+fn interrupts() {
+    let blocked = || budgeted().pod("web-4", |pod| pod.unready(""));
+    let mut sim = drain(blocked()).meddle(2000, Meddling::Interrupt);
+    let result = sim.result();
+    assert_eq!((result.exit_code, result.nodes[0].outcome), (130, NodeOutcome::Uncordoned));
+    assert_eq!((result.restored, sim.millis(sim.now)), (vec!["node/n1 uncordoned".to_owned()], 2000));
+    assert!(sim.node("n1").unwrap().record.is_none());
+
+    let sim = check_words(drain(budgeted()).meddle(100, Meddling::Interrupt), 130, "LeftCordoned");
+    let reasons: Vec<String> = sim.drain.result().pods.into_iter().map(|pod| pod.reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            "interrupted; it was evicted and is still stopping",
+            "interrupted: disruption budget shop/web needs 3 healthy pods",
+            "interrupted: disruption budget shop/web needs 3 healthy pods",
+        ]
+    );
+    assert_eq!(
+        sim.drain.result().next,
+        ["kubectl get pods --all-namespaces --field-selector spec.nodeName=n1", "kubectl safe-drain uncordon n1"]
+    );
+
+    let keep = Execution { on_failure: OnFailure::Keep, ..Execution::default() };
+    let sim = drain_with(blocked(), Options::default(), keep).meddle(2000, Meddling::Interrupt);
+    check_words(sim, 130, "LeftCordoned");
+    let uncordon = Execution { on_failure: OnFailure::Uncordon, ..Execution::default() };
+    let sim = drain_with(budgeted(), Options::default(), uncordon).meddle(100, Meddling::Interrupt);
+    check_words(sim, 130, "Uncordoned");
+    let mut cordoned = blocked();
+    cordoned.nodes[0] = node("n1").cordoned();
+    let sim = check_words(drain(cordoned).meddle(2000, Meddling::Interrupt), 130, "LeftCordoned");
+    assert!(sim.node("n1").unwrap().unschedulable && sim.node("n1").unwrap().record.is_none());
+}
+
+fn record(run: &str, seconds_ago: i64) -> Record {
+    let at = now() - SignedDuration::from_secs(seconds_ago);
+    Record {
+        run: run.into(),
+        owner: "bob".into(),
+        reason: "disk".into(),
+        started: at,
+        heartbeat: at,
+        was_unschedulable: false,
+        surges: Vec::new(),
+        finished: None,
+    }
+}
+
+fn recorded(record: &Record) -> Snapshot {
+    let mut world = budgeted();
+    let text = serde_json::to_string(record).unwrap();
+    let cordoned_by = Some("kubectl-safe-drain".to_owned());
+    world.nodes[0] =
+        Node { record: Some(text), cordoned_at: Some(record.started), cordoned_by, ..node("n1").cordoned() };
+    world
+}
+
+#[test]
+fn others_at_the_same_node() {
+    let occupied = "node n1: a drain by bob (run run-0, since 2026-01-01T11:59:50Z, \"disk\") works on it";
+    let mut sim = drain(recorded(&record("run-0", 10)));
+    let result = sim.result();
+    assert_eq!((result.exit_code, result.reason.as_str()), (10, occupied));
+    assert_eq!((result.nodes[0].outcome, sim.sent.len()), (NodeOutcome::NotStarted, 0));
+    assert_eq!(result.next, ["kubectl safe-drain status n1"]);
+
+    let was_told = |sim: &Sim| {
+        sim.events.iter().any(|(_, event)| matches!(event, Event::NodeTakenOver { from, .. } if from.contains("bob")))
+    };
+    let take_over = Execution { take_over: true, ..Execution::default() };
+    let world = recorded(&record("run-0", 10));
+    let sim = check(drain_with(world, Options::default(), take_over), 0, "Drained", &ONE_BY_ONE, &EVICTED);
+    assert!(was_told(&sim));
+    let dead = record("run-0", DEAD_AFTER.as_secs() + 1);
+    let sim = check(drain(recorded(&dead)), 0, "Drained", &ONE_BY_ONE, &EVICTED);
+    assert!(was_told(&sim));
+    // A cordon that a dead drain made is taken back like our own.
+    let mut blocked = recorded(&dead);
+    blocked = blocked.pod("web-4", |pod| pod.unready(""));
+    check_words(drain(blocked).meddle(2000, Meddling::Interrupt), 130, "Uncordoned");
+
+    for (meddling, outcome) in
+        [(Meddling::TakeOver, NodeOutcome::LeftCordoned), (Meddling::Uncordon, NodeOutcome::Uncordoned)]
+    {
+        let mut sim = drain(budgeted()).meddle(500, meddling);
+        let result = sim.result();
+        assert_eq!((result.exit_code, result.nodes[0].outcome, sim.sent.len()), (10, outcome, 1), "{meddling:?}");
+    }
+    let sim = drain(budgeted()).meddle(700, Meddling::DeleteNode);
+    let left = ["web-1 Evicted", "web-2 Gone: the node was deleted", "web-3 Gone: the node was deleted"];
+    check(sim, 0, "Drained", &["0 web-1"], &left);
+}
+
+#[test]
+fn signs_of_life() {
+    let slow = Habits { start: Some(SignedDuration::from_secs(39)), ..Habits::default() };
+    let mut sim = drain(budgeted()).with_habits(slow, 1);
+    let result = sim.result();
+    assert_eq!(result.exit_code, 0);
+    // Cordon, beats at 30, 60 and 90 seconds, and the end.
+    assert_eq!(sim.node("n1").unwrap().resource_version, "6");
+    let record: Record = serde_json::from_str(sim.node("n1").unwrap().record.as_ref().unwrap()).unwrap();
+    assert_eq!((record.run.as_str(), record.started, record.finished), (RUN, now(), Some(sim.now)));
+}
+
+#[test]
+fn lost_watches_hold_evictions_back() {
+    let sim = drain(budgeted()).meddle(1000, Meddling::LoseWatches).meddle(9000, Meddling::RestoreWatches);
+    let sim = check(sim, 0, "Drained", &["0 web-1", "9000 web-2", "10100 web-3"], &EVICTED);
+    let told = |wanted: &Event| sim.events.iter().filter(|(_, event)| event == wanted).count();
+    assert_eq!(told(&Event::ConnectionLost { message: "reset".into() }), 1);
+    assert_eq!(told(&Event::ConnectionRestored), 1);
+}
+
+#[test]
+fn pods_that_appear_and_pods_that_stay() {
+    let forced = Options { force: true, ..Options::default() };
+    let sim = drain_with(budgeted(), forced, Execution::default()).meddle(600, Meddling::AddPod);
+    let mut sim = check_words(sim, 0, "Drained");
+    assert_eq!((sim.result().pods.len(), sim.sent.len()), (4, 4));
+    let sim = drain(budgeted()).meddle(600, Meddling::AddPod);
+    let sim = check_words(sim, 3, "LeftCordoned");
+    assert_eq!(sim.sent.len(), 3, "the others go");
+
+    // What tolerates the cordon comes straight back, and is given up after some tries.
+    let tolerant = |pod: Pod| Pod { tolerates_cordon: true, ..pod };
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]).pod("web-1", tolerant);
+    let back = Habits { elsewhere: "n1", ..Habits::default() };
+    let sim = check_words(drain(world).with_habits(back, 1), 5, "LeftCordoned");
+    assert_eq!(sim.sent.len(), 4);
+
+    let ignoring = Options { ignore_daemonsets: true, ..Options::default() };
+    let world = shop().runs(&daemon_set("log"), ["n1"]).with(pod("old").terminating_since(-5));
+    let words = ["log-1 Skipped: ignoring DaemonSet-managed Pods", "old Left: nothing was begun"];
+    let bare = check_outcomes(drain_with(world, ignoring, Execution::default()), 3);
+    assert_eq!(bare.len(), words.len());
+}
+
+#[track_caller]
+fn check_outcomes(mut sim: Sim, exit: u8) -> Vec<String> {
+    let result = sim.result();
+    assert_eq!(result.exit_code, exit, "{result:?}");
+    result.pods.iter().map(|pod| format!("{} {:?}", pod.name, pod.outcome)).collect()
+}
+
+#[test]
+fn pods_that_do_not_stop() {
+    let hangs = |change: fn(Pod) -> Pod| {
+        let world = shop().runs(&deployment("web"), ["n1", "n2"]).pod("web-1", change);
+        let never = Habits { stop: None, ..Habits::default() };
+        let mut sim = drain_with(world, with_timeout(60), Execution::default()).with_habits(never, 1);
+        let result = sim.result();
+        assert_eq!((result.exit_code, result.nodes[0].outcome), (6, NodeOutcome::LeftCordoned));
+        result.pods[0].reason.clone()
+    };
+    assert_eq!(
+        hangs(|pod| Pod { finalizers: vec!["example.com/keep".into()], ..pod }),
+        "the timeout of 1m passed; it was evicted and is still stopping: finalizer example.com/keep keeps it"
+    );
+    assert_eq!(
+        hangs(|pod| pod),
+        "the timeout of 1m passed; it was evicted and is still stopping: its grace period is over, and its kubelet has \
+         not confirmed that it stopped"
+    );
+    let mut world = shop().runs(&deployment("web"), ["n1", "n2"]);
+    world.nodes[0] = node("n1").not_ready("NodeStatusUnknown");
+    let never = Habits { stop: None, ..Habits::default() };
+    let sim = drain_with(world, with_timeout(10), Execution::default()).with_habits(never, 1);
+    let sim = check_words(sim, 6, "LeftCordoned");
+    let named = "node n1 is not Ready (NodeStatusUnknown): its kubelet may never confirm that Pods stopped";
+    assert!(waits(&sim).contains(&format!("1: {named}")), "{:?}", waits(&sim));
+
+    let skip = Options { skip_wait_for_delete_timeout: Some(Duration::from_secs(20)), ..Options::default() };
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]).pod("web-1", |pod| pod.terminating_since(-5));
+    let never = Habits { stop: None, ..Habits::default() };
+    let mut sim = drain_with(world, skip, Execution::default()).with_habits(never, 1);
+    sim.run(30);
+    assert_eq!(sim.sent.len(), 0, "it is terminating already");
+}
+
+#[test]
+fn several_nodes() {
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]).runs(&deployment("api"), ["n1", "n2"]);
+    let both = |world: Snapshot, execution| Sim::new(world, "n1 n2", &Options::default(), execution);
+    let habits = Habits::default();
+    let mut sim = both(world.clone(), Execution::default()).with_habits(habits, 1);
+    assert_eq!(sim.result().exit_code, 0);
+    assert_eq!(sim.sent(), ["0 api-1", "0 web-1", "1100 api-2", "1100 web-2"], "one at a time of each, on all nodes");
+    let serial = Execution { parallel: NonZeroUsize::new(1), ..Execution::default() };
+    let only = shop().runs(&deployment("web"), ["n1"]).runs(&deployment("api"), ["n2"]);
+    let mut sim = both(only, serial);
+    assert_eq!(sim.result().exit_code, 0);
+    assert_eq!(sim.sent(), ["0 web-1", "1100 api-1"], "the second node's turn comes when the first is drained");
+
+    // A node that is refused keeps no other from going.
+    let mut sim = both(world.with(pod("bare").on("n1")), Execution::default());
+    let result = sim.result();
+    let outcomes: Vec<NodeOutcome> = result.nodes.iter().map(|node| node.outcome).collect();
+    assert_eq!((result.exit_code, outcomes), (3, vec![NodeOutcome::NotStarted, NodeOutcome::Drained]));
+    let message = "node n1: cannot delete Pods that declare no controller (use --force to override): shop/bare";
+    assert_eq!(result.reason, message);
+}
+
+#[test]
+fn a_missing_right_begins_nothing() {
+    let world = budgeted();
+    let (targets, options) = (names("n1"), Options::default());
+    let plan = plan::plan(&world, &targets, &options).unwrap();
+    let mut drain = Drain::new(&plan, Execution::default(), Run::default());
+    drain.forbid("you cannot create pods/eviction");
+    let actions = drain.handle(now(), Vec::new());
+    assert!(actions.iter().all(|action| matches!(action, Action::Tell(_))), "{actions:?}");
+    assert_eq!((drain.result().exit_code, drain.exit().code()), (11, 11));
+}

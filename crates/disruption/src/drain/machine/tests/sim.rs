@@ -215,6 +215,7 @@ impl Sim {
     }
 
     /// Milliseconds since the start.
+    #[expect(clippy::unused_self, reason = "reads like a question to it")]
     pub(super) fn millis(&self, at: Timestamp) -> i64 {
         i64::try_from(at.duration_since(now()).as_millis()).unwrap()
     }
@@ -309,6 +310,7 @@ impl Sim {
         self.later(delay, Happening::Sync);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "shorter for every caller")]
     fn show(&mut self, object: Object, is_gone: bool) {
         let watches: Vec<Watch> = self.watches.keys().filter(|watch| shows(watch, &object)).cloned().collect();
         for watch in watches {
@@ -509,7 +511,6 @@ impl Sim {
     fn do_meddle(&mut self, what: Meddling, inputs: &mut Vec<Input>) {
         let budgets = self.world.budgets.len();
         match what {
-            Meddling::Nothing => {}
             Meddling::DeletePod(number) if !self.world.pods.is_empty() => {
                 let at = number % self.world.pods.len();
                 self.delete(at, None);
@@ -597,7 +598,7 @@ impl Sim {
                 self.interrupted_at.get_or_insert(self.now);
                 inputs.push(Input::Interrupted);
             }
-            Meddling::DeletePod(_) | Meddling::TightenBudget(_) | Meddling::RemoveBudget(_) => {}
+            Meddling::Nothing | Meddling::DeletePod(_) | Meddling::TightenBudget(_) | Meddling::RemoveBudget(_) => {}
         }
     }
 

@@ -87,7 +87,20 @@ impl Drain {
     /// A drain that carries out a plan. Nodes of which pods need a flag are left alone, as are those with pods that a
     /// budget can never let go, unless the options say to wait.
     pub fn new(plan: &Plan<'_>, execution: Execution, run: Run) -> Self {
-        let targets: Vec<NodeName> = plan.nodes.iter().map(|node| node.name.clone()).collect();
+        let nodes: Vec<NodeDrain> = plan
+            .nodes
+            .iter()
+            .filter_map(|planned| {
+                let mut node = NodeDrain::new(planned.node?, plan.snapshot.taken_at);
+                if let Some(problem) = preflight(plan, planned.name, execution.on_blocked) {
+                    node.refuse(problem);
+                }
+                Some(node)
+            })
+            .collect();
+        // What refused nodes have on them is for the others like the rest of the cluster.
+        let begun = nodes.iter().filter(|node| node.stage != NodeStage::Ended);
+        let targets: Vec<NodeName> = begun.map(|node| node.seen.name.clone()).collect();
         let leaving = || plan.pods.iter().filter(|planned| matches!(planned.judgement.fate, Fate::Evict | Fate::Wait));
         let namespaces: BTreeSet<String> = leaving().map(|planned| planned.pod.name.namespace.clone()).collect();
         let now = plan.snapshot.taken_at;
@@ -98,7 +111,7 @@ impl Drain {
             started: now,
             now,
             view: View::new(plan.snapshot, &targets, &namespaces),
-            nodes: Vec::new(),
+            nodes,
             pods: Vec::new(),
             by_uid: HashMap::new(),
             gates: BTreeMap::new(),
@@ -125,14 +138,6 @@ impl Drain {
                 }
             };
             drain.track(planned.pod.clone(), planned.node.clone(), stage, planned.judgement.comeback.is_expected());
-        }
-        for planned in &plan.nodes {
-            let Some(node) = planned.node else { continue };
-            let mut node = NodeDrain::new(node, now);
-            if let Some(problem) = preflight(plan, planned.name, drain.execution.on_blocked) {
-                node.refuse(problem);
-            }
-            drain.nodes.push(node);
         }
         drain
     }

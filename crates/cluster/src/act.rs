@@ -345,6 +345,98 @@ mod tests {
 }
 
 #[cfg(test)]
+mod answer_tests {
+    use disruption::journal::Record;
+
+    use super::*;
+
+    fn refusal(status: Value) -> RemovalAnswer {
+        let status: Status = serde_json::from_value(status).unwrap();
+        removal_answer(Err(Error::Api(Box::new(status))))
+    }
+
+    #[test]
+    fn what_the_server_means() {
+        use RemovalAnswer::{
+            BudgetForbids, Conflict, Denied, Forbidden, NamespaceTerminating, NotFound, SeveralBudgets,
+        };
+        #[track_caller]
+        fn check(status: Value, expected: RemovalAnswer) {
+            assert_eq!(refusal(status), expected);
+        }
+        #[track_caller]
+        fn check_trouble(status: Value, kind: TroubleKind, retry_after: Option<i64>) {
+            let RemovalAnswer::Trouble(trouble) = refusal(status) else { panic!("not a trouble") };
+            assert_eq!((trouble.kind, trouble.retry_after), (kind, retry_after.map(SignedDuration::from_secs)));
+        }
+        let caused = |reason: &str, message: &str| json!({"causes": [{"reason": reason, "message": message}]});
+        assert_eq!(removal_answer(Ok(())), RemovalAnswer::Accepted);
+        check(json!({"code": 404, "reason": "NotFound", "message": "m"}), NotFound);
+        check(json!({"code": 409, "reason": "Conflict", "message": "m"}), Conflict("m".into()));
+        let budget = caused("DisruptionBudget", "needs 2");
+        check(
+            json!({"code": 429, "reason": "TooManyRequests", "message": "m", "details": budget}),
+            BudgetForbids("needs 2".into()),
+        );
+        let kind = json!({"kind": "poddisruptionbudget", "group": "policy"});
+        check(json!({"code": 403, "reason": "Forbidden", "message": "m", "details": kind}), BudgetForbids("m".into()));
+        let several =
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        check(json!({"code": 500, "message": several}), SeveralBudgets(several.into()));
+        let ending = caused("NamespaceTerminating", "x");
+        check(
+            json!({"code": 403, "reason": "Forbidden", "message": "m", "details": ending}),
+            NamespaceTerminating("m".into()),
+        );
+        let lacking = "pods \"p\" is forbidden: User \"u\" cannot create resource \"pods/eviction\" in API group \"\"";
+        check(json!({"code": 403, "reason": "Forbidden", "message": lacking}), Forbidden(lacking.into()));
+        let policy = "pods \"p\" is forbidden: ValidatingAdmissionPolicy 'x' denied request: no";
+        check(json!({"code": 403, "reason": "Forbidden", "message": policy}), Denied(policy.into()));
+        check(json!({"code": 422, "reason": "Invalid", "message": "m"}), Denied("m".into()));
+        check_trouble(json!({"code": 429, "message": "m"}), TroubleKind::Throttled, None);
+        let later = json!({"retryAfterSeconds": 3});
+        check_trouble(json!({"code": 429, "message": "m", "details": later}), TroubleKind::Throttled, Some(3));
+        let webhook = "admission webhook \"x\" denied the request: not now";
+        check_trouble(json!({"code": 429, "message": webhook}), TroubleKind::HeldByWebhook, None);
+        check_trouble(json!({"code": 500, "message": "m"}), TroubleKind::ServerError, None);
+        check_trouble(json!({"code": 503, "message": "m", "details": later}), TroubleKind::ServerError, Some(3));
+        let lost = removal_answer(Err(Error::Transport("reset".into())));
+        assert!(matches!(lost, RemovalAnswer::Trouble(trouble) if trouble.kind == TroubleKind::NoAnswer));
+    }
+
+    #[test]
+    fn changes_of_a_node_name_its_version() {
+        #[track_caller]
+        fn check(change: &NodeChange, expected: &Value) {
+            assert_eq!(&node_patch("7", change), expected);
+        }
+        let at = "2026-01-01T00:00:00Z".parse().unwrap();
+        let record = Record {
+            run: "r".into(),
+            owner: "ann".into(),
+            reason: String::new(),
+            started: at,
+            heartbeat: at,
+            was_unschedulable: false,
+            surges: Vec::new(),
+            finished: None,
+        };
+        let text = json!(record).to_string();
+        check(
+            &NodeChange { unschedulable: Some(true), record: Some(RecordChange::Set(record)) },
+            &json!({"metadata": {"resourceVersion": "7", "annotations": {"kubectl-safe-drain/run": text}},
+                "spec": {"unschedulable": true}}),
+        );
+        check(
+            &NodeChange { unschedulable: Some(false), record: Some(RecordChange::Remove) },
+            &json!({"metadata": {"resourceVersion": "7", "annotations": {"kubectl-safe-drain/run": null}},
+                "spec": {"unschedulable": null}}),
+        );
+        check(&NodeChange::default(), &json!({"metadata": {"resourceVersion": "7"}}));
+    }
+}
+
+#[cfg(test)]
 mod race_tests {
     use std::{
         convert::Infallible,

@@ -1,5 +1,8 @@
 //! Follows a part of the cluster: what changes comes as inputs of a machine, whatever happens to the connection.
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt::Debug, time::Duration};
 
 use disruption::{
@@ -208,7 +211,7 @@ impl Follower<'_> {
                 Err(_) => return End::Failed(format!("{what}: nothing came for {SILENCE:?}")),
                 Ok(Ok(None)) => return End::Regular,
                 // An object that cannot be read is no reason to miss the others.
-                Ok(Err(kube::Error::SerdeError(error))) => {
+                Ok(Err(error)) if is_unreadable(&error) => {
                     tracing::warn!("{what}: {error}");
                     continue;
                 }
@@ -251,6 +254,15 @@ impl Follower<'_> {
         let doubled = FIRST_BACK_OFF.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_BACK_OFF);
         let spread = format!("{:?}", self.watch).bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 101);
         doubled + doubled * spread / 400
+    }
+}
+
+/// Whether a line of a watch is no event. kube takes it for a status, of which it then has nothing.
+fn is_unreadable(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::SerdeError(_) => true,
+        kube::Error::Api(status) => status.code == 0 && status.message.is_empty(),
+        _ => false,
     }
 }
 

@@ -306,7 +306,8 @@ impl Drain {
         }
         for (uid, gate) in &self.gates {
             let missing = choice.standings.get(uid).map_or(0, |(_, missing)| *missing);
-            if gate.debts.is_empty() || gate.late.is_some() || missing == 0 || blocked.contains(uid) {
+            let is_awaited = gate.debts.iter().any(|debt| self.is_at_work_for(&debt.pod));
+            if !is_awaited || gate.late.is_some() || missing == 0 || blocked.contains(uid) {
                 continue;
             }
             let trouble = self.trouble_suffix(uid);
@@ -317,6 +318,13 @@ impl Drain {
                 0,
             );
         }
+    }
+
+    /// Whether the node of a pod is still being drained.
+    fn is_at_work_for(&self, pod: &Uid) -> bool {
+        let node = self.by_uid.get(pod).map(|&number| &self.pods[number].node);
+        let is_at_work = |node: &&NodeDrain| node.stage == NodeStage::Draining && node.stop.is_none();
+        self.nodes.iter().filter(is_at_work).any(|at_work| Some(&at_work.seen.name) == node)
     }
 
     /// Pods that stop, and why it takes so long.

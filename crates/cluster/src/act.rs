@@ -361,6 +361,7 @@ mod answer_tests {
             BudgetForbids, Conflict, Denied, Forbidden, NamespaceTerminating, NotFound, SeveralBudgets,
         };
         #[track_caller]
+        #[expect(clippy::needless_pass_by_value, reason = "shorter for every case")]
         fn check(status: Value, expected: RemovalAnswer) {
             assert_eq!(refusal(status), expected);
         }

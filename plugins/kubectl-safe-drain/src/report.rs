@@ -1,5 +1,8 @@
 //! Tells events as they happen: kubectl's lines for people, JSON lines or YAML documents for programs.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use disruption::{

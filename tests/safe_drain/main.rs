@@ -2,6 +2,7 @@
 
 mod budgets;
 mod cordon;
+mod drain;
 mod dry_run;
 mod filters;
 mod input;

@@ -52,7 +52,8 @@ pub(crate) fn codes(pod: &Value) -> Vec<&str> {
     pod["reasons"].as_array().into_iter().flatten().filter_map(|reason| reason["code"].as_str()).collect()
 }
 
-fn program() -> Result<PathBuf> {
+/// `kubectl-safe_drain` itself.
+pub(crate) fn program() -> Result<PathBuf> {
     lab::plugin("safe-drain")
 }
 

@@ -57,7 +57,7 @@ where
 }
 
 /// Whether an object of a well-known kind does all it is meant to do. Other kinds are ready when they exist.
-pub(crate) fn is_ready(kind: &str, object: &Value) -> bool {
+pub fn is_ready(kind: &str, object: &Value) -> bool {
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
     let status = |field: &str| number(&format!("/status/{field}")).unwrap_or(0);
     let wanted = number("/spec/replicas").unwrap_or(1);

@@ -1,6 +1,7 @@
 //! Drains for real: what the cluster and its audit log say afterwards is the oracle.
 
 mod budget;
+mod faults;
 mod gate;
 mod interrupt;
 mod killed;

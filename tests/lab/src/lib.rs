@@ -23,6 +23,7 @@ pub mod demo;
 pub mod identity;
 mod lab;
 mod pki;
+pub mod proxy;
 mod run;
 mod state;
 #[doc(hidden)]

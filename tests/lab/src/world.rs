@@ -33,6 +33,7 @@ use crate::{
     audit::{Mark, Request},
     identity,
     lab::Lab,
+    proxy::{Proxy, Rule},
     wait,
 };
 
@@ -107,6 +108,15 @@ impl World {
     pub fn tool(&self) -> Result<PathBuf> {
         let path = self.lab.kubeconfig_of(&self.tool);
         if path.exists() { Ok(path) } else { self.lab.powerful_user(&self.tool) }
+    }
+
+    /// A proxy that forwards as the world's tool, and lets requests fail as the rules say.
+    ///
+    /// # Errors
+    /// There is no port, or no such user.
+    pub async fn proxy(&self, rules: impl IntoIterator<Item = Rule>) -> Result<Proxy> {
+        self.tool()?;
+        Proxy::start(self.lab.client(&self.tool).await?, rules.into_iter().collect()).await
     }
 
     /// The kubeconfig of a user with the rights that `rules` give. [`World::requests_by`] follows it by `name`.

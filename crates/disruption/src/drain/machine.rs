@@ -61,6 +61,8 @@ pub struct Drain {
     ready_at_start: HashMap<Uid, i32>,
     /// By workload: how many of its pods came onto a node of the drain although it is cordoned.
     returns: HashMap<Uid, u32>,
+    /// The server asked to be left alone until then.
+    held: Option<(Timestamp, Trouble)>,
     /// What was told last about everything that is waited for.
     told: BTreeMap<Subject, String>,
     watched: BTreeSet<Watch>,
@@ -117,6 +119,7 @@ impl Drain {
             gates: BTreeMap::new(),
             ready_at_start: HashMap::new(),
             returns: HashMap::new(),
+            held: None,
             told: BTreeMap::new(),
             watched: BTreeSet::new(),
             connection_is_lost: false,
@@ -223,7 +226,8 @@ impl Machine for Drain {
         let gates = self.gates.values().filter(|gate| !gate.debts.is_empty() && gate.late.is_none());
         let gates = gates.filter_map(|gate| Some(after(gate.since, limit?)));
         let deadline = self.execution.deadline.map(|limit| after(self.started, limit));
-        nodes.chain(pods).chain(gates).chain(deadline).filter(|at| *at > now).min()
+        let held = self.held.as_ref().map(|(at, _)| *at);
+        nodes.chain(held).chain(pods).chain(gates).chain(deadline).filter(|at| *at > now).min()
     }
 
     fn is_finished(&self) -> bool {
@@ -525,6 +529,10 @@ impl Drain {
             RemovalAnswer::Denied(message) => self.fail_pod(number, message),
             RemovalAnswer::Trouble(trouble) => {
                 let at = tracked.back_off(now, &trouble);
+                // What a webhook says is about this pod; what the server says is about us.
+                if trouble.retry_after.is_some() && trouble.kind != TroubleKind::HeldByWebhook {
+                    self.held = Some((at, trouble.clone()));
+                }
                 tracked.stage = Stage::Waiting(Delay::Until(at, trouble));
             }
         }

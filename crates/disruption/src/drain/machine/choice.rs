@@ -164,6 +164,11 @@ impl Drain {
         let Stage::Waiting(delay) = &tracked.stage else { return false };
         let pod = &tracked.pod;
         let is_over = |since: Option<Timestamp>| since.is_some_and(|at| self.now.duration_since(at) >= WITHOUT_NEWS);
+        if let Some((_, trouble)) = self.held.as_ref().filter(|(until, _)| *until > self.now) {
+            let (subject, wait) = server_wait(trouble.kind, &trouble.message);
+            choice.wait(number, subject, wait);
+            return false;
+        }
         match delay {
             Delay::Until(at, trouble) if *at > self.now => {
                 let (subject, wait) = server_wait(trouble.kind, &trouble.message);
@@ -288,7 +293,7 @@ impl Drain {
     /// Whether replacements of this drain are what a budget waits for.
     fn owes_under(&self, account: &Account<'_>, choice: &Choice) -> bool {
         let going = choice.going.iter().map(|(number, _)| &self.pods[*number]);
-        let under_way = self.pods.iter().filter(|tracked| tracked.is_as_good_as_gone());
+        let under_way = self.pods.iter().filter(|tracked| tracked.is_under_way());
         let debts = self.gates.values().flat_map(|gate| &gate.debts);
         let owed = debts.filter_map(|debt| self.by_uid.get(&debt.pod)).map(|&number| &self.pods[number]);
         let mut pods = going.chain(under_way).chain(owed).map(|tracked| &tracked.pod);

@@ -123,6 +123,11 @@ impl Tracked {
         }
     }
 
+    /// Whether it goes by our doing, and is not gone yet.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.asked.is_some() && matches!(self.stage, Stage::Asking | Stage::Leaving)
+    }
+
     /// Whether it must be counted as gone although the watch still shows it whole.
     pub(super) fn is_as_good_as_gone(&self) -> bool {
         let is_under_way = matches!(self.stage, Stage::Asking | Stage::Leaving) || self.is_in_doubt;

@@ -1,13 +1,16 @@
 //! The drain itself: looks, begins nothing that cannot end, and tells what happens until it is over.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher, RandomState},
+};
 
 use cluster::{act, drive, observe::WantedNodes, signals};
 use disruption::{
     drain::{
-        document::{DrainPlan, DrainResult, ReasonSeverity},
+        document::{DrainPlan, DrainResult, PlannedPod, PodAction, PodReason, ReasonSeverity},
         machine::Drain,
-        options::Run,
+        options::{OnBlocked, Run},
         plan,
     },
     outcome::Exit,
@@ -35,7 +38,8 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
     }
     let mut document = write_down(&snapshot, &targets, &request.options, place.clone())?;
     let missing = rights.missing(&connection, &mut document).await?;
-    warn(&document, shell);
+    warn_of_unknowns(&document, shell);
+    warn(&document, request.execution.on_blocked, shell);
 
     let owner = if targets.is_empty() { None } else { act::whoami(&connection).await };
     let owner = owner.or_else(|| connection.user().map(str::to_owned)).unwrap_or_default();
@@ -78,11 +82,17 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
     Ok(drain.exit())
 }
 
-/// What is worth knowing before it begins, as kubectl says it: each warning with its pods.
-fn warn(document: &DrainPlan, shell: &mut Shell) {
-    warn_of_unknowns(document, shell);
+/// What is worth knowing before it begins, as kubectl says it: each warning with its pods. Of nodes that are refused
+/// nothing is said but why.
+fn warn(document: &DrainPlan, on_blocked: OnBlocked, shell: &mut Shell) {
+    let stays_put = |pod: &&PlannedPod| {
+        let is_error = |reason: &&PodReason| reason.severity == ReasonSeverity::Error;
+        let needs_flag = pod.reasons.iter().filter(is_error).any(|reason| !reason.code.starts_with("Budget"));
+        pod.action == PodAction::Refuse && (needs_flag || on_blocked == OnBlocked::Refuse)
+    };
+    let refused: BTreeSet<&str> = document.pods.iter().filter(stays_put).map(|pod| pod.node.as_str()).collect();
     let mut by_message: Vec<(&str, Vec<String>)> = Vec::new();
-    for pod in &document.pods {
+    for pod in document.pods.iter().filter(|pod| !refused.contains(pod.node.as_str())) {
         for reason in pod.reasons.iter().filter(|reason| {
             reason.severity == ReasonSeverity::Warning || reason.message.starts_with("ignoring DaemonSet")
         }) {

@@ -11,7 +11,7 @@ use disruption::{
     event::{Event, WaitCode},
     outcome::Exit,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plugin::{
     error::CliError,
     printer::Printer,
@@ -176,6 +176,11 @@ fn write(printer: &mut Printer, format: Format, document: &impl Serialize) -> Re
     }
 }
 
+/// Seconds to the millisecond, as the result has them.
+fn in_millis(duration: SignedDuration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 fn already_word(already: bool) -> &'static str {
     if already { "already " } else { "" }
 }
@@ -278,7 +283,7 @@ impl<'a> EventDocument<'a> {
                 namespace: Some(&pod.namespace),
                 name: Some(&pod.name),
                 uid: Some(&uid.0),
-                seconds: Some(after.as_secs_f64()),
+                seconds: Some(in_millis(*after)),
                 ..nothing
             },
             Event::ConnectionLost { message } => Self { r#type: "ConnectionLost", message: Some(message), ..nothing },
@@ -292,7 +297,7 @@ impl<'a> EventDocument<'a> {
                 node: Some(&node.0),
                 outcome: Some(format!("{outcome:?}")),
                 message: Some(reason),
-                seconds: Some(after.as_secs_f64()),
+                seconds: Some(in_millis(*after)),
                 ..nothing
             },
         }

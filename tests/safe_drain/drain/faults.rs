@@ -44,6 +44,7 @@ async fn check(world: &World, node: &Node, output: &Output, recorder: &Recorder)
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "shorter for every caller")]
 fn status(code: u16, message: &str, details: Value) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "details": details})
 }

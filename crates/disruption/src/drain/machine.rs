@@ -21,7 +21,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use self::{
-    choice::{Choice, Subject, Wait},
+    choice::{Choice, Creditor, Subject, Wait},
     gate::{Debt, Gate},
     node::{NodeDrain, Stage as NodeStage, Step},
     pod::{Delay, End, Stage, Tracked},
@@ -103,8 +103,6 @@ impl Drain {
         // What refused nodes have on them is for the others like the rest of the cluster.
         let begun = nodes.iter().filter(|node| node.stage != NodeStage::Ended);
         let targets: Vec<NodeName> = begun.map(|node| node.seen.name.clone()).collect();
-        let leaving = || plan.pods.iter().filter(|planned| matches!(planned.judgement.fate, Fate::Evict | Fate::Wait));
-        let namespaces: BTreeSet<String> = leaving().map(|planned| planned.pod.name.namespace.clone()).collect();
         let now = plan.snapshot.taken_at;
         let mut drain = Self {
             options: plan.options.clone(),
@@ -112,7 +110,7 @@ impl Drain {
             run,
             started: now,
             now,
-            view: View::new(plan.snapshot, &targets, &namespaces),
+            view: View::new(plan.snapshot, &targets),
             nodes,
             pods: Vec::new(),
             by_uid: HashMap::new(),
@@ -386,6 +384,7 @@ impl Drain {
         if node.stage == NodeStage::Ended {
             return;
         }
+        node.is_unsettled = false;
         node.end(NodeOutcome::Drained);
         for number in 0..self.pods.len() {
             let tracked = &self.pods[number];
@@ -411,12 +410,7 @@ impl Drain {
             return;
         }
         match tracked.stage {
-            Stage::Waiting(_) | Stage::ToRead(_) => {
-                tracked.stage = Stage::Leaving;
-                if tracked.is_in_doubt {
-                    self.accept(number);
-                }
-            }
+            Stage::Waiting(_) | Stage::ToRead(_) => self.note_leaving(number),
             Stage::Asking | Stage::Reading | Stage::Leaving | Stage::Ended(_) => {}
         }
     }
@@ -479,12 +473,18 @@ impl Drain {
         }
         let now = self.now;
         let tracked = &mut self.pods[number];
-        if !matches!(answer, RemovalAnswer::Trouble(_)) {
-            tracked.recover();
+        match &answer {
+            // It may have been done all the same.
+            RemovalAnswer::Trouble(trouble) => tracked.is_in_doubt |= trouble.kind == TroubleKind::NoAnswer,
+            // Asked again ever more slowly, too.
+            RemovalAnswer::Conflict(_) | RemovalAnswer::NamespaceTerminating(_) => tracked.failing_since = None,
+            RemovalAnswer::BudgetForbids(_) | RemovalAnswer::SeveralBudgets(_) => {
+                tracked.recover();
+                // No budget is asked for a pod that stops: what was sent before did nothing.
+                tracked.is_in_doubt &= tracked.pod.is_terminating() || !tracked.is_there;
+            }
+            _ => tracked.recover(),
         }
-        // It may have been done all the same.
-        tracked.is_in_doubt |=
-            matches!(&answer, RemovalAnswer::Trouble(trouble) if trouble.kind == TroubleKind::NoAnswer);
         let changes = self.view.budget_changes(&tracked.pod.name.namespace);
         match answer {
             RemovalAnswer::Accepted => {
@@ -505,12 +505,7 @@ impl Drain {
                 let (pod, uid) = (tracked.pod.name.clone(), tracked.pod.uid.clone());
                 self.actions.push(Action::ReadPod { pod, uid });
             }
-            _ if tracked.pod.is_terminating() => {
-                tracked.stage = Stage::Leaving;
-                if tracked.is_in_doubt {
-                    self.accept(number);
-                }
-            }
+            _ if tracked.pod.is_terminating() => self.note_leaving(number),
             RemovalAnswer::BudgetForbids(message) => {
                 tracked.stage = Stage::Waiting(Delay::Budget { at: now, changes, message, several: false });
             }
@@ -546,6 +541,7 @@ impl Drain {
             return;
         }
         match found {
+            Ok(Some(found)) if &found == uid && tracked.pod.is_terminating() => self.note_leaving(number),
             Ok(Some(found)) if &found == uid => {
                 let at = now + tracked.wait_after_failure();
                 let message = "it changed while it was being evicted".to_owned();
@@ -666,6 +662,8 @@ impl Drain {
             };
             let waits_for = tracked.waits_for.as_ref().map(|waits_for| format!(": {waits_for}")).unwrap_or_default();
             let reason = reason + &waits_for;
+            // It may have been done all the same.
+            self.pods[number].is_in_doubt |= self.pods[number].stage == Stage::Asking;
             self.end_pod(number, PodOutcome::Left, reason);
         }
     }
@@ -727,7 +725,9 @@ impl Drain {
         for number in 0..self.pods.len() {
             let now = self.now;
             let tracked = &mut self.pods[number];
-            tracked.waits_for = reasons.remove(&number);
+            if tracked.is_waiting() || tracked.stage == Stage::Leaving {
+                (tracked.waits_on, tracked.waits_for) = reasons.remove(&number).unzip();
+            }
             set_since(&mut tracked.contradicted_since, contradicted.contains(&number), now);
             set_since(&mut tracked.impossible_since, impossible.contains_key(&number), now);
         }
@@ -741,17 +741,19 @@ impl Drain {
         }
         self.give_up_the_impossible(&impossible);
         self.tell_waits(waits);
-        for (number, gate) in going {
-            self.ask(number, gate);
+        for (number, creditor) in going {
+            self.ask(number, creditor);
         }
     }
 
-    fn ask(&mut self, number: usize, gate: Option<(Uid, String)>) {
+    fn ask(&mut self, number: usize, creditor: Option<Creditor>) {
         let tracked = &mut self.pods[number];
         tracked.stage = Stage::Asking;
-        if let Some((uid, owner)) = gate {
+        if let Some(Creditor { uid, shown, ready }) = creditor {
             let now = self.now;
-            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(owner, now));
+            // One that was not here when the plan was made begins with what it has now.
+            self.ready_at_start.entry(uid.clone()).or_insert(ready);
+            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(shown, now));
             tracked.gate = Some(uid);
         }
         let (pod, uid, node) = (tracked.pod.name.clone(), tracked.pod.uid.clone(), tracked.node.clone());
@@ -820,13 +822,22 @@ impl Drain {
 
     /// Tells what is waited for, where it is something new.
     fn tell_waits(&mut self, waits: BTreeMap<Subject, Wait>) {
-        self.told.retain(|subject, _| waits.contains_key(subject));
+        let is_asked_again = |subject: &Subject| {
+            let asking = self.pods.iter().filter(|tracked| !tracked.is_ended() && !tracked.is_waiting());
+            asking
+                .filter(|tracked| tracked.accepted.is_none())
+                .any(|tracked| tracked.waits_on.as_ref() == Some(subject))
+        };
+        self.told.retain(|subject, _| waits.contains_key(subject) || is_asked_again(subject));
         for (subject, wait) in waits {
             let Wait { shown, code, pods, message, remedy } = wait;
-            let key = message.clone();
-            if self.told.insert(subject, key).as_ref() != Some(&message) {
-                self.tell(Event::WaitBegan { subject: shown, code, pods, message, remedy });
+            let gist = choice::gist(&message);
+            // That a trouble is not shown for a moment is no news.
+            if self.told.get(&subject).is_some_and(|known| known.starts_with(&gist)) {
+                continue;
             }
+            self.told.insert(subject, gist);
+            self.tell(Event::WaitBegan { subject: shown, code, pods, message, remedy });
         }
     }
 
@@ -856,6 +867,14 @@ impl Drain {
         if self.connection_is_lost && !self.view.is_lost() {
             self.connection_is_lost = false;
             self.tell(Event::ConnectionRestored);
+        }
+    }
+
+    /// A pod was seen to stop, perhaps by a request of which the answer was lost.
+    fn note_leaving(&mut self, number: usize) {
+        self.pods[number].stage = Stage::Leaving;
+        if self.pods[number].is_in_doubt {
+            self.accept(number);
         }
     }
 
@@ -949,7 +968,7 @@ impl NodeDrain {
         let mut next: Vec<String> = self.worst().and_then(|problem| problem.next(name)).into_iter().collect();
         if self.is_unsettled {
             next.push(format!("kubectl safe-drain repair {name}"));
-        } else if self.outcome == Some(NodeOutcome::LeftCordoned) {
+        } else if self.outcome == Some(NodeOutcome::LeftCordoned) && self.cordon_is_ours() {
             next.push(format!("kubectl safe-drain uncordon {name}"));
         }
         next

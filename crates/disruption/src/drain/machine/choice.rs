@@ -12,7 +12,7 @@ use super::{
 use crate::{
     action::TroubleKind,
     budget::ledger::{Account, Answer, Block, ImpliedAccount, Ledger},
-    drain::{filter, text, waves},
+    drain::{filter, options::OnBlocked, text, waves},
     event::WaitCode,
     model::{NodeName, ObjectName, Pod, Uid},
     workload::Owner,
@@ -23,11 +23,11 @@ use crate::{
 pub(super) struct Choice {
     /// By workload that owes pods: its Ready pods, and how many it still misses.
     pub(super) standings: BTreeMap<Uid, (i32, i32)>,
-    /// The pods to ask now, with the workload that must make them good: its UID and how it is shown.
-    pub(super) going: Vec<(usize, Option<(Uid, String)>)>,
+    /// The pods to ask now, with the workload that must make them good.
+    pub(super) going: Vec<(usize, Option<Creditor>)>,
     pub(super) waits: BTreeMap<Subject, Wait>,
     /// By pod: what it waits for.
-    pub(super) reasons: BTreeMap<usize, String>,
+    pub(super) reasons: BTreeMap<usize, (Subject, String)>,
     /// Pods that are given up, because what they wait for does not come; with the reason.
     pub(super) held: Vec<(usize, String)>,
     /// Pods that have been terminating for longer than `--skip-wait-for-delete-timeout`.
@@ -36,6 +36,15 @@ pub(super) struct Choice {
     pub(super) contradicted: BTreeSet<usize>,
     /// Pods that their budgets can never let go as things are; with the reason.
     pub(super) impossible: BTreeMap<usize, String>,
+}
+
+/// A workload that must get its Ready pods back.
+#[derive(Debug)]
+pub(super) struct Creditor {
+    pub(super) uid: Uid,
+    /// Kind and name, as in `Deployment shop/web`.
+    pub(super) shown: String,
+    pub(super) ready: i32,
 }
 
 /// What is waited for.
@@ -96,12 +105,18 @@ impl Drain {
             if self.may_go(number, &ledger, &mut choice) && free > 0 {
                 free -= 1;
                 let gate = ledger.gate(&tracked.pod).filter(|_| tracked.pod.is_healthy());
-                choice.going.push((number, gate.map(|account| (account.uid.clone(), shown_owner(account)))));
+                let creditor = gate.map(|account| Creditor {
+                    uid: account.uid.clone(),
+                    shown: shown_owner(account),
+                    ready: account.ready,
+                });
+                choice.going.push((number, creditor));
                 if !tracked.is_as_good_as_gone() {
                     ledger.take(&tracked.pod);
                 }
             }
         }
+        self.look_at_leases(&mut choice);
         self.look_at_stopping_pods(&mut choice);
         self.look_at_debts(&ledger, &mut choice);
         choice
@@ -210,7 +225,9 @@ impl Drain {
         if let Delay::Budget { at, changes, message, several } = delay {
             let namespace = &pod.name.namespace;
             let has_news = self.view.follows_budgets(namespace) && self.view.budget_changes(namespace) != *changes;
-            if !has_news && self.now.duration_since(*at) < WITHOUT_NEWS {
+            // Where several budgets end the drain, asking again would only begin anew.
+            let is_final = *several && self.execution.on_blocked == OnBlocked::Refuse;
+            if !has_news && (is_final || self.now.duration_since(*at) < WITHOUT_NEWS) {
                 let subject =
                     account.map_or(Subject::Pod(pod.uid.clone()), |it| Subject::Budget(it.budget.name.clone()));
                 let shown = account.map_or(format!("pod {}", pod.name), |account| text::shown(account.budget));
@@ -300,6 +317,21 @@ impl Drain {
         pods.any(|pod| account.budget.covers(&pod.name.namespace, &pod.labels))
     }
 
+    /// Nodes of which the record could not be renewed for so long that another drain may take them over.
+    fn look_at_leases(&self, choice: &mut Choice) {
+        let is_held =
+            |node: &&NodeDrain| node.stage == NodeStage::Draining && node.stop.is_none() && !node.holds_lease(self.now);
+        for name in self.nodes.iter().filter(is_held).map(|node| &node.seen.name) {
+            for (number, tracked) in self.pods.iter().enumerate() {
+                if tracked.is_waiting() && &tracked.node == name {
+                    let message = "the record of this drain on it could not be renewed".to_owned();
+                    let wait = Wait::new(format!("node {name}"), WaitCode::Server, message);
+                    choice.wait(number, Subject::Node(name.clone()), wait);
+                }
+            }
+        }
+    }
+
     /// Workloads that owe pods and for which nobody waits otherwise.
     fn look_at_debts(&self, ledger: &Ledger<'_>, choice: &mut Choice) {
         let mut blocked: BTreeSet<&Uid> = BTreeSet::new();
@@ -349,7 +381,11 @@ impl Drain {
             if let Some(node) = node.filter(|node| !node.ready) {
                 let reason =
                     filter::Reason::NodeNotReady { node: &node.name.0, reason: node.not_ready_reason.as_deref() };
-                let wait = Wait::new(format!("node {}", node.name), WaitCode::Termination, reason.message());
+                let is_held =
+                    |other: &&Tracked| other.stage == Stage::Leaving && other.is_there && other.node == node.name;
+                let held: Vec<String> = self.pods.iter().filter(is_held).map(|it| it.pod.name.to_string()).collect();
+                let message = format!("{}: {}", reason.message(), text::list(held.iter()));
+                let wait = Wait::new(format!("node {}", node.name), WaitCode::Termination, message);
                 choice.wait(number, Subject::Node(node.name.clone()), Wait { remedy: reason.remedy(), ..wait });
                 continue;
             }
@@ -373,7 +409,7 @@ impl Drain {
 
     fn trouble_suffix(&self, workload: &Uid) -> String {
         let Some((pod, reason)) = self.troubled_pod(workload) else { return String::new() };
-        // Only the scheduler's words stay the same from one look to the next.
+        // A kubelet's words change with each try.
         let words = pod.trouble_message.as_deref().filter(|_| reason == "Unschedulable");
         let words = words.map(|words| format!(": {words}")).unwrap_or_default();
         format!("; pod {} is not Ready, {reason}{words}", pod.name)
@@ -406,7 +442,7 @@ impl Drain {
 impl Choice {
     /// One more pod waits for this.
     fn wait(&mut self, number: usize, subject: Subject, wait: Wait) {
-        self.reasons.insert(number, wait.message.clone());
+        self.reasons.insert(number, (subject.clone(), wait.message.clone()));
         self.wait_for(subject, wait, 1);
     }
 
@@ -424,6 +460,15 @@ impl Wait {
 fn shown_owner(account: &ImpliedAccount<'_>) -> String {
     let (kind, name) = &account.owner;
     format!("{kind} {name}")
+}
+
+/// What a message says, without what varies while nothing changes: counts of nodes, and the states that a container that
+/// crashes goes through.
+pub(super) fn gist(message: &str) -> String {
+    const CRASHES: [&str; 4] = ["CrashLoopBackOff", "OOMKilled", "Completed", "Error"];
+    let same = CRASHES.iter().fold(message.to_owned(), |text, word| text.replace(word, "crash"));
+    // The scheduler counts the nodes of the whole cluster, which come and go.
+    same.split(": 0/").next().unwrap_or_default().to_owned()
 }
 
 /// A failed request in words, the same for all pods that it happened to.

@@ -233,7 +233,8 @@ impl NodeDrain {
         let since = *self.releasing_since.get_or_insert(now);
         if now.duration_since(since) > RELEASE_PATIENCE {
             self.is_unsettled = true;
-            self.end(NodeOutcome::LeftCordoned);
+            let is_drained = self.problems.is_empty();
+            self.end(if is_drained { NodeOutcome::Drained } else { NodeOutcome::LeftCordoned });
             return Step::Nothing;
         }
         let finished = || RecordChange::Set(Record { finished: Some(now), ..self.record(now, run) });
@@ -275,6 +276,8 @@ impl NodeDrain {
                     return self.cordoned(now, node);
                 }
                 self.seen = node;
+                // What was written without an answer does not stand, and cannot come later.
+                self.is_unsettled = false;
                 self.races += 1;
                 if self.races >= MOST_RACES {
                     return self.give_up("somebody else changes the node again and again".into());
@@ -364,6 +367,11 @@ impl NodeDrain {
             (true, false) => NodeOutcome::LeftCordoned,
         };
         self.end(outcome);
+    }
+
+    /// Whether the cordon that is left is one that we made, and nobody else's now.
+    pub(super) fn cordon_is_ours(&self) -> bool {
+        !self.was_unschedulable && !matches!(self.stop, Some((Stop::TakenOver(_), _)))
     }
 
     /// Whether a request about it is under way.

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::choice::Subject;
 use crate::{
     action::Trouble,
     drain::document::PodOutcome,
@@ -30,7 +31,9 @@ pub(super) struct Tracked {
     pub(super) replaced_after: Option<SignedDuration>,
     /// An answer was lost, so the server may have accepted.
     pub(super) is_in_doubt: bool,
-    /// What it waits for, in words.
+    /// What it waits for, or waited for until it was asked again.
+    pub(super) waits_on: Option<Subject>,
+    /// The same in words.
     pub(super) waits_for: Option<String>,
     failures: u32,
     /// Since when the server has failed without a break.
@@ -103,6 +106,7 @@ impl Tracked {
             gone: None,
             replaced_after: None,
             is_in_doubt: false,
+            waits_on: None,
             waits_for: None,
             failures: 0,
             failing_since: None,
@@ -113,6 +117,10 @@ impl Tracked {
 
     pub(super) fn is_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended(_))
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting(_))
     }
 
     /// Whether it takes part in what budgets and gates count: every pod that goes or went by our doing.

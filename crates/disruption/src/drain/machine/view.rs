@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     action::{Change, Watch},
-    model::{NodeName, Pod, Uid},
+    model::{NodeName, Pod, Uid, WorkloadKind},
     snapshot::{Object, Snapshot},
 };
 
@@ -34,38 +34,21 @@ pub(super) struct News {
 }
 
 impl View {
-    /// A view of nodes and namespaces as a snapshot shows them; the rest of it is forgotten.
-    pub(super) fn new(snapshot: &Snapshot, targets: &[NodeName], namespaces: &BTreeSet<String>) -> Self {
-        let targets: HashSet<NodeName> = targets.iter().cloned().collect();
-        let is_target = |pod: &Pod| pod.node.as_ref().is_some_and(|node| targets.contains(node));
-        let mut workloads = snapshot.workloads.clone();
-        workloads.retain(|workload| namespaces.contains(&workload.name.namespace));
-        let mut view = Self {
-            snapshot: Snapshot {
-                taken_at: snapshot.taken_at,
-                nodes: Vec::new(),
-                pods: Vec::new(),
-                budgets: snapshot
-                    .budgets
-                    .iter()
-                    .filter(|budget| namespaces.contains(&budget.name.namespace))
-                    .cloned()
-                    .collect(),
-                workloads,
-                unknown: snapshot.unknown.clone(),
-            },
-            places: HashMap::new(),
+    /// A view of everything that a snapshot shows: pods may come onto the nodes from any namespace. Of the nodes the drain
+    /// keeps its own.
+    pub(super) fn new(snapshot: &Snapshot, targets: &[NodeName]) -> Self {
+        let mut snapshot = Snapshot { nodes: Vec::new(), ..snapshot.clone() };
+        // These are not followed: one that is not known may well have been made since.
+        snapshot.workloads.mark_unknown(WorkloadKind::DaemonSet);
+        snapshot.workloads.mark_unknown(WorkloadKind::Job);
+        Self {
+            places: snapshot.pods.iter().enumerate().map(|(place, pod)| (pod.uid.clone(), place)).collect(),
+            snapshot,
+            targets: targets.iter().cloned().collect(),
             budget_changes: HashMap::new(),
             lost: BTreeSet::new(),
             refused: BTreeSet::new(),
-            targets: HashSet::new(),
-        };
-        let pods = snapshot.pods.iter().filter(|pod| is_target(pod) || namespaces.contains(&pod.name.namespace));
-        for pod in pods {
-            view.put(pod.clone());
         }
-        view.targets = targets;
-        view
     }
 
     /// Takes in what a watch showed. Pods that are bound to a node of the drain are believed from that node's watch

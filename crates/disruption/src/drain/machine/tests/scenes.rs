@@ -419,7 +419,7 @@ fn pods_that_do_not_stop() {
     let never = Habits { stop: None, ..Habits::default() };
     let sim = drain_with(world, with_timeout(10), Execution::default()).with_habits(never, 1);
     let sim = check_words(sim, 6, "LeftCordoned");
-    let named = "node n1 is not Ready (NodeStatusUnknown): its kubelet may never confirm that Pods stopped";
+    let named = "node n1 is not Ready (NodeStatusUnknown): its kubelet may never confirm that Pods stopped: shop/web-1";
     assert!(waits(&sim).contains(&format!("1: {named}")), "{:?}", waits(&sim));
 
     let skip = Options { skip_wait_for_delete_timeout: Some(Duration::from_secs(20)), ..Options::default() };

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod budget;
+pub mod diagnose;
 pub mod diff;
 pub mod drain;
 pub mod event;
@@ -13,5 +14,6 @@ mod fixture;
 pub mod journal;
 pub mod model;
 pub mod outcome;
+pub mod rollout;
 pub mod snapshot;
 pub mod workload;

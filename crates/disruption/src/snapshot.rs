@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 
 use crate::{
-    model::{DisruptionBudget, Node, Pod, Workload, WorkloadKind},
+    model::{DisruptionBudget, Incident, Node, ObjectName, Pod, PodStatus, Revision, Rollout, Workload, WorkloadKind},
     workload::Workloads,
 };
 
@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub unknown: BTreeMap<Kind, Unreadable>,
 }
 
-/// A kind of objects that a snapshot holds.
+/// A kind of objects that decisions read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Nodes.
@@ -41,6 +41,10 @@ pub enum Kind {
     PodDisruptionBudget,
     /// A kind of workload.
     Workload(WorkloadKind),
+    /// Revisions of `StatefulSet`s and `DaemonSet`s.
+    ControllerRevision,
+    /// The API's events.
+    Incident,
 }
 
 /// Why a kind is unknown.
@@ -54,17 +58,25 @@ pub enum Unreadable {
     Failed(String),
 }
 
-/// One object of a kind that a snapshot holds.
+/// One object, read for what decides about it: a drain and a rollout read different parts of a pod and of a workload.
 #[derive(Debug, Clone)]
 pub enum Object {
     /// A node.
     Node(Node),
-    /// A pod.
+    /// A pod, as drains read it.
     Pod(Box<Pod>),
     /// A disruption budget.
     Budget(Box<DisruptionBudget>),
-    /// A workload.
+    /// A workload, as drains read it.
     Workload(Box<Workload>),
+    /// A workload, as rollouts read it.
+    Rollout(Box<Rollout>),
+    /// A revision of a workload.
+    Revision(Box<Revision>),
+    /// A pod, as rollouts read it.
+    PodStatus(Box<PodStatus>),
+    /// An event of the API.
+    Incident(Box<Incident>),
 }
 
 impl Snapshot {
@@ -80,13 +92,14 @@ impl Snapshot {
         }
     }
 
-    /// Puts an object in.
+    /// Puts an object in. What only rollouts read is no part of it.
     pub fn insert(&mut self, object: Object) {
         match object {
             Object::Node(node) => self.nodes.push(node),
             Object::Pod(pod) => self.pods.push(*pod),
             Object::Budget(budget) => self.budgets.push(*budget),
             Object::Workload(workload) => self.workloads.insert(*workload),
+            Object::Rollout(_) | Object::Revision(_) | Object::PodStatus(_) | Object::Incident(_) => {}
         }
     }
 
@@ -109,15 +122,37 @@ impl Object {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Node(_) => Kind::Node,
-            Self::Pod(_) => Kind::Pod,
+            Self::Pod(_) | Self::PodStatus(_) => Kind::Pod,
             Self::Budget(_) => Kind::PodDisruptionBudget,
             Self::Workload(workload) => Kind::Workload(workload.kind),
+            Self::Rollout(rollout) => Kind::Workload(rollout.kind.workload()),
+            Self::Revision(revision) if revision.owner.is("apps", "Deployment") => {
+                Kind::Workload(WorkloadKind::ReplicaSet)
+            }
+            Self::Revision(_) => Kind::ControllerRevision,
+            Self::Incident(_) => Kind::Incident,
+        }
+    }
+}
+
+impl Object {
+    /// Namespace and name; a node's namespace is empty.
+    pub fn name(&self) -> ObjectName {
+        match self {
+            Self::Node(node) => ObjectName::new("", &*node.name.0),
+            Self::Pod(pod) => pod.name.clone(),
+            Self::Budget(budget) => budget.name.clone(),
+            Self::Workload(workload) => workload.name.clone(),
+            Self::Rollout(rollout) => rollout.name.clone(),
+            Self::Revision(revision) => revision.name.clone(),
+            Self::PodStatus(pod) => pod.name.clone(),
+            Self::Incident(incident) => ObjectName::new(&incident.namespace, &incident.name),
         }
     }
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that a [`Snapshot`] holds.
     pub fn all() -> impl Iterator<Item = Self> {
         [Self::Node, Self::Pod, Self::PodDisruptionBudget]
             .into_iter()
@@ -131,6 +166,8 @@ impl Kind {
             Self::Pod => "pods",
             Self::PodDisruptionBudget => "poddisruptionbudgets.policy",
             Self::Workload(kind) => kind.resource(),
+            Self::ControllerRevision => "controllerrevisions.apps",
+            Self::Incident => "events",
         }
     }
 }

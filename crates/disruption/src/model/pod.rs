@@ -191,7 +191,7 @@ impl From<core::Pod> for Pod {
 }
 
 impl Phase {
-    fn read(phase: Option<&str>) -> Self {
+    pub(super) fn read(phase: Option<&str>) -> Self {
         match phase {
             Some("Pending") => Self::Pending,
             Some("Running") => Self::Running,

@@ -145,7 +145,7 @@ impl Gathering {
         let mut objects: Vec<Option<Object>> = Vec::with_capacity(self.objects.len());
         for object in self.objects {
             missing.remove(&object.kind());
-            if let Some(earlier) = seen.insert((object.kind(), name_of(&object)), objects.len()) {
+            if let Some(earlier) = seen.insert((object.kind(), object.name()), objects.len()) {
                 objects[earlier] = None;
             }
             objects.push(Some(object));
@@ -158,15 +158,6 @@ impl Gathering {
             snapshot.mark_unknown(kind, Unreadable::NotInFile);
         }
         Ok(snapshot)
-    }
-}
-
-fn name_of(object: &Object) -> ObjectName {
-    match object {
-        Object::Node(node) => ObjectName::new("", &*node.name.0),
-        Object::Pod(pod) => pod.name.clone(),
-        Object::Budget(budget) => budget.name.clone(),
-        Object::Workload(workload) => workload.name.clone(),
     }
 }
 
@@ -291,7 +282,7 @@ impl Document {
         let name = describe(&object);
         let newest = newest_time(&object);
         if let Some(object) = prune(&kind, object).map_err(|error| format!("{kind} {name}: {error}"))? {
-            if name_of(&object).name.is_empty() {
+            if object.name().name.is_empty() {
                 return Err(format!("a {kind} without a name"));
             }
             self.newest = self.newest.max(newest);

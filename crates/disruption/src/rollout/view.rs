@@ -1,0 +1,225 @@
+//! What was seen of rollouts in one namespace, and what belongs to one of them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::template;
+use crate::{
+    model::{Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey},
+    snapshot::{Kind, Object, Unreadable},
+};
+
+/// Everything that was seen. A later look at an object replaces the earlier one.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    rollouts: BTreeMap<(RolloutKind, ObjectName), Rollout>,
+    revisions: BTreeMap<(RolloutKind, ObjectName), Revision>,
+    pods: BTreeMap<ObjectName, PodStatus>,
+    incidents: BTreeMap<ObjectName, Incident>,
+    nodes: BTreeMap<NodeName, Node>,
+    /// Kinds that could not be read: none of their objects were seen, which means nothing.
+    pub unknown: BTreeMap<Kind, Unreadable>,
+}
+
+/// One workload with everything that belongs to it at one moment.
+#[derive(Debug, Clone)]
+pub struct Subject<'a> {
+    /// The moment, by the server's clock.
+    pub now: Timestamp,
+    /// The workload.
+    pub rollout: &'a Rollout,
+    /// Its revisions by number, oldest first.
+    pub revisions: Vec<&'a Revision>,
+    /// Its pods of all versions, those that stop too.
+    pub pods: Vec<&'a PodStatus>,
+    /// What was reported about it, its revisions and its pods, oldest first.
+    pub incidents: Vec<&'a Incident>,
+    nodes: &'a BTreeMap<NodeName, Node>,
+}
+
+impl View {
+    /// Takes in how an object looks now. Kinds that rollouts do not read are ignored.
+    pub fn insert(&mut self, object: Object) {
+        match object {
+            Object::Rollout(rollout) => {
+                self.rollouts.insert((rollout.kind, rollout.name.clone()), *rollout);
+            }
+            Object::Revision(revision) => {
+                if let Some(kind) = kind_of(&revision) {
+                    self.revisions.insert((kind, revision.name.clone()), *revision);
+                }
+            }
+            Object::PodStatus(pod) => {
+                self.pods.insert(pod.name.clone(), *pod);
+            }
+            Object::Incident(incident) => {
+                self.incidents.insert(ObjectName::new(&incident.namespace, &incident.name), *incident);
+            }
+            Object::Node(node) => {
+                self.nodes.insert(node.name.clone(), node);
+            }
+            Object::Pod(_) | Object::Budget(_) | Object::Workload(_) => {}
+        }
+    }
+
+    /// Takes an object out that is gone; another one of its name stays.
+    pub fn remove(&mut self, object: &Object) {
+        match object {
+            Object::Rollout(gone) => {
+                let key = (gone.kind, gone.name.clone());
+                if self.rollouts.get(&key).is_some_and(|there| there.uid == gone.uid) {
+                    self.rollouts.remove(&key);
+                }
+            }
+            Object::Revision(gone) => {
+                if let Some(kind) = kind_of(gone) {
+                    self.revisions.remove(&(kind, gone.name.clone()));
+                }
+            }
+            Object::PodStatus(gone) => {
+                if self.pods.get(&gone.name).is_some_and(|there| there.uid == gone.uid) {
+                    self.pods.remove(&gone.name);
+                }
+            }
+            // An incident expires after an hour, what it told stays true.
+            Object::Incident(_) => {}
+            Object::Node(gone) => {
+                self.nodes.remove(&gone.name);
+            }
+            Object::Pod(_) | Object::Budget(_) | Object::Workload(_) => {}
+        }
+    }
+
+    /// Forgets all objects of a kind: what follows is everything there is.
+    pub fn clear(&mut self, kind: Kind) {
+        match kind {
+            Kind::Workload(kind) => {
+                self.rollouts.retain(|(of, _), _| of.workload() != kind);
+                if kind == crate::model::WorkloadKind::ReplicaSet {
+                    self.revisions.retain(|(of, _), _| *of != RolloutKind::Deployment);
+                }
+            }
+            Kind::ControllerRevision => self.revisions.retain(|(of, _), _| *of == RolloutKind::Deployment),
+            Kind::Pod => self.pods.clear(),
+            Kind::Node => self.nodes.clear(),
+            Kind::Incident | Kind::PodDisruptionBudget => {}
+        }
+    }
+
+    /// All workloads, by kind and name.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Rollout> {
+        self.rollouts.values()
+    }
+
+    /// The workload of this name.
+    pub fn rollout(&self, kind: RolloutKind, name: &ObjectName) -> Option<&Rollout> {
+        self.rollouts.get(&(kind, name.clone()))
+    }
+
+    /// A workload with everything that belongs to it.
+    pub fn subject<'a>(&'a self, rollout: &'a Rollout, now: Timestamp) -> Subject<'a> {
+        let owned_by_it = |revision: &&Revision| revision.owner.uid == rollout.uid;
+        let mut revisions: Vec<&Revision> = self.revisions.values().filter(owned_by_it).collect();
+        revisions.sort_by_key(|revision| (revision.number, revision.created_at));
+        let owners: Vec<&Uid> = match rollout.kind {
+            RolloutKind::Deployment => revisions.iter().map(|revision| &revision.uid).collect(),
+            RolloutKind::StatefulSet | RolloutKind::DaemonSet => vec![&rollout.uid],
+        };
+        let is_ours = |pod: &&PodStatus| pod.controller.as_ref().is_some_and(|owner| owners.contains(&&owner.uid));
+        let pods: Vec<&PodStatus> = self.pods.values().filter(is_ours).collect();
+        let concerns = |incident: &&Incident| {
+            let uid = &incident.about.uid;
+            *uid == rollout.uid
+                || revisions.iter().any(|revision| revision.uid == *uid)
+                || pods.iter().any(|pod| pod.uid == *uid)
+        };
+        let mut incidents: Vec<&Incident> = self.incidents.values().filter(concerns).collect();
+        incidents.sort_by_key(|incident| incident.last_at);
+        Subject { now, rollout, revisions, pods, incidents, nodes: &self.nodes }
+    }
+
+    /// The newest time that any object tells: the moment of a file that does not say.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let pods = self.pods.values().flat_map(|pod| {
+            let changes = pod.conditions.iter().filter_map(|condition| condition.changed_at);
+            changes.chain(pod.created_at)
+        });
+        let incidents = self.incidents.values().filter_map(|incident| incident.last_at);
+        let rollouts = self.rollouts.values().flat_map(|rollout| &rollout.conditions);
+        pods.chain(incidents).chain(rollouts.filter_map(|condition| condition.updated_at)).max()
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// The revision that the template asks for. None until the controller has made it.
+    ///
+    /// A Deployment's is its oldest `ReplicaSet` with an equal template (`FindNewReplicaSet`), a `StatefulSet`'s the one
+    /// that its status names, a `DaemonSet`'s the newest with an equal template.
+    pub fn current(&self) -> Option<&'a Revision> {
+        let rollout = self.rollout;
+        let equal = |revision: &&&Revision| template::same(&revision.template, &rollout.template);
+        match rollout.kind {
+            RolloutKind::Deployment => self
+                .revisions
+                .iter()
+                .filter(equal)
+                .min_by_key(|revision| (revision.created_at, &revision.name))
+                .copied(),
+            RolloutKind::StatefulSet => {
+                let named = rollout.update_revision.as_ref().filter(|_| rollout.is_observed());
+                match named.and_then(|named| self.revisions.iter().find(|revision| revision.version == *named)) {
+                    Some(revision) => Some(revision),
+                    None => self.revisions.iter().rev().find(equal).copied(),
+                }
+            }
+            RolloutKind::DaemonSet => self.revisions.iter().rev().find(equal).copied(),
+        }
+    }
+
+    /// The version that the template asks for.
+    pub fn version(&self) -> Option<&'a VersionKey> {
+        self.current().map(|revision| &revision.version)
+    }
+
+    /// The version that a pod says it is of.
+    pub fn version_of(&self, pod: &PodStatus) -> Option<VersionKey> {
+        pod.labels.get(self.rollout.kind.version_label()).cloned().map(VersionKey)
+    }
+
+    /// Pods of a version that are not being deleted.
+    pub fn pods_of(&self, version: &VersionKey) -> Vec<&'a PodStatus> {
+        let is_of = |pod: &&&PodStatus| self.version_of(pod).as_ref() == Some(version) && !pod.is_terminating();
+        self.pods.iter().filter(is_of).copied().collect()
+    }
+
+    /// Pods of the current version that are not being deleted; none until there is such a version.
+    pub fn new_pods(&self) -> Vec<&'a PodStatus> {
+        self.version().map(|version| self.pods_of(version)).unwrap_or_default()
+    }
+
+    /// Pods of other versions than the current one, those that stop too.
+    pub fn old_pods(&self) -> Vec<&'a PodStatus> {
+        let current = self.version();
+        self.pods.iter().filter(|pod| self.version_of(pod).as_ref() != current).copied().collect()
+    }
+
+    /// What was reported about an object, oldest first.
+    pub fn incidents_of<'s>(&'s self, uid: &'s Uid) -> impl Iterator<Item = &'a Incident> + 's {
+        self.incidents.iter().filter(move |incident| incident.about.uid == *uid).copied()
+    }
+
+    /// The node of this name, as far as nodes could be read.
+    pub fn node(&self, name: &NodeName) -> Option<&'a Node> {
+        self.nodes.get(name)
+    }
+
+    /// The revision with this number.
+    pub fn revision(&self, number: i64) -> Option<&'a Revision> {
+        self.revisions.iter().find(|revision| revision.number == Some(number)).copied()
+    }
+}
+
+fn kind_of(revision: &Revision) -> Option<RolloutKind> {
+    RolloutKind::ALL.into_iter().find(|kind| revision.owner.is("apps", kind.as_str()))
+}

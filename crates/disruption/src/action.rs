@@ -3,19 +3,24 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use serde_json::Value;
+
 use crate::{
     event::Event,
     journal::Record,
-    model::{Node, NodeName, ObjectName, Uid, WorkloadKind},
+    model::{Node, NodeName, ObjectName, Rollout, RolloutKind, Uid, WorkloadKind},
     snapshot::Object,
 };
 
 /// A synchronous state machine. The driver feeds it what happened and performs what it asks for.
 pub trait Machine {
+    /// What it tells.
+    type Event;
+
     /// Takes in what happened since the last call, possibly nothing but time, and decides what to do now.
     ///
     /// `now` is the server's time, and never goes back.
-    fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action>;
+    fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action<Self::Event>>;
 
     /// When it wants to be called again even if nothing happens.
     fn next_wake(&self) -> Option<Timestamp>;
@@ -50,13 +55,50 @@ pub enum Input {
         /// What the server said.
         answer: NodeAnswer,
     },
+    /// The answer to [`Action::PatchRollout`].
+    RolloutPatched {
+        /// The workload.
+        uid: Uid,
+        /// What the server said.
+        answer: RolloutAnswer,
+    },
+    /// The answer to [`Action::DeletePod`].
+    PodDeleted {
+        /// The pod that was named.
+        pod: Uid,
+        /// What the server said.
+        answer: RemovalAnswer,
+    },
+    /// The answer to [`Action::Look`].
+    LookedUp {
+        /// What was looked for.
+        wanted: Wanted,
+        /// Whether it is there; an error says why nobody knows.
+        found: Result<bool, String>,
+    },
+    /// The answer to [`Action::ReadLog`].
+    LogRead {
+        /// The pod.
+        pod: Uid,
+        /// Its container.
+        container: String,
+        /// The last lines, oldest first; an error says why there are none.
+        lines: Result<Vec<String>, String>,
+    },
+    /// The answer to [`Action::Probe`].
+    Probed {
+        /// The URL.
+        url: String,
+        /// The status code; an error says why there is none.
+        answer: Result<u16, String>,
+    },
     /// The user wants it to end (a first Ctrl-C, a SIGTERM).
     Interrupted,
 }
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub enum Action<E = Event> {
     /// Watch from now on, from the moment of the snapshot. Each watch is asked for once.
     Watch(Watch),
     /// Make a pod go: exactly this one.
@@ -86,8 +128,73 @@ pub enum Action {
         /// The change.
         change: NodeChange,
     },
+    /// Change a workload by a JSON patch (RFC 6902), whose tests name what it was decided on.
+    PatchRollout {
+        /// Its kind.
+        kind: RolloutKind,
+        /// Its name.
+        name: ObjectName,
+        /// Its UID.
+        uid: Uid,
+        /// The operations.
+        patch: Value,
+    },
+    /// Delete a pod that stands as it was seen in this version: exactly this one, in exactly this state.
+    DeletePod {
+        /// Its name.
+        pod: ObjectName,
+        /// Its UID.
+        uid: Uid,
+        /// The resourceVersion that it was decided on.
+        resource_version: String,
+    },
+    /// Look whether an object is there.
+    Look(Wanted),
+    /// Read the last lines that a container wrote.
+    ReadLog {
+        /// The pod.
+        pod: ObjectName,
+        /// Its UID.
+        uid: Uid,
+        /// The container.
+        container: String,
+        /// Whether the container before its last restart is meant.
+        previous: bool,
+    },
+    /// Request a URL once.
+    Probe(String),
     /// Tell people and programs.
-    Tell(Event),
+    Tell(E),
+}
+
+/// An object of a namespace whose existence matters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Wanted {
+    /// What it is.
+    pub kind: WantedKind,
+    /// Its namespace; empty for kinds without one.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Keys that it must have.
+    pub keys: Vec<String>,
+}
+
+/// A kind of object that a pod template may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WantedKind {
+    /// A `ConfigMap`.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+    /// A service account.
+    ServiceAccount,
+    /// A persistent volume claim.
+    Claim,
+    /// A priority class.
+    PriorityClass,
+    /// A runtime class.
+    RuntimeClass,
 }
 
 /// How a pod is made to go.
@@ -130,6 +237,29 @@ pub enum Watch {
     BudgetsIn(String),
     /// The workloads of one kind in a namespace.
     WorkloadsIn(WorkloadKind, String),
+    /// Workloads of one kind, as rollouts read them.
+    Rollouts(RolloutKind, Part),
+    /// Revisions of Deployments.
+    ReplicaSets(Part),
+    /// Revisions of `StatefulSet`s and `DaemonSet`s.
+    ControllerRevisions(Part),
+    /// Pods, as rollouts read them.
+    PodStatuses(Part),
+    /// The API's events of a namespace.
+    IncidentsIn(String),
+    /// All nodes.
+    Nodes,
+}
+
+/// A part of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Part {
+    /// The namespace.
+    pub namespace: String,
+    /// The only object of it; none for all.
+    pub name: Option<String>,
+    /// The label selector; none for all.
+    pub labels: Option<String>,
 }
 
 /// What a watch showed.
@@ -208,6 +338,23 @@ pub enum NodeAnswer {
     /// We lack the right.
     Forbidden(String),
     /// A webhook, a policy or validation refuses it, or it was accepted and does not stand.
+    Denied(String),
+    /// Nobody decided.
+    Trouble(Trouble),
+}
+
+/// What came of a change of a workload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RolloutAnswer {
+    /// It stands like this.
+    Stands(Box<Rollout>),
+    /// It is not as it was when this was decided: this is how it stands.
+    Changed(Box<Rollout>),
+    /// There is no such workload any more.
+    Deleted,
+    /// We lack the right.
+    Forbidden(String),
+    /// A webhook, a policy or validation refuses it.
     Denied(String),
     /// Nobody decided.
     Trouble(Trouble),

@@ -725,7 +725,8 @@ impl Drain {
         for number in 0..self.pods.len() {
             let now = self.now;
             let tracked = &mut self.pods[number];
-            if tracked.is_waiting() || tracked.stage == Stage::Leaving {
+            let is_asked = tracked.is_being_asked() || going.iter().any(|(asked, _)| *asked == number);
+            if !is_asked {
                 (tracked.waits_on, tracked.waits_for) = reasons.remove(&number).unzip();
             }
             set_since(&mut tracked.contradicted_since, contradicted.contains(&number), now);
@@ -740,7 +741,8 @@ impl Drain {
             self.end_pod(number, PodOutcome::Skipped, filter::Reason::TerminatingTooLong.message());
         }
         self.give_up_the_impossible(&impossible);
-        self.tell_waits(waits);
+        let asked: BTreeSet<usize> = going.iter().map(|(number, _)| *number).collect();
+        self.tell_waits(waits, &asked);
         for (number, creditor) in going {
             self.ask(number, creditor);
         }
@@ -820,15 +822,12 @@ impl Drain {
         }
     }
 
-    /// Tells what is waited for, where it is something new.
-    fn tell_waits(&mut self, waits: BTreeMap<Subject, Wait>) {
-        let is_asked_again = |subject: &Subject| {
-            let asking = self.pods.iter().filter(|tracked| !tracked.is_ended() && !tracked.is_waiting());
-            asking
-                .filter(|tracked| tracked.accepted.is_none())
-                .any(|tracked| tracked.waits_on.as_ref() == Some(subject))
-        };
-        self.told.retain(|subject, _| waits.contains_key(subject) || is_asked_again(subject));
+    /// Tells what is waited for, where it is something new: to ask again and to be told the same is nothing new.
+    fn tell_waits(&mut self, waits: BTreeMap<Subject, Wait>, asked: &BTreeSet<usize>) {
+        let pods = self.pods.iter().enumerate();
+        let asked = pods.filter(|(number, tracked)| tracked.is_being_asked() || asked.contains(number));
+        let asked_again: BTreeSet<&Subject> = asked.filter_map(|(_, tracked)| tracked.waits_on.as_ref()).collect();
+        self.told.retain(|subject, _| waits.contains_key(subject) || asked_again.contains(subject));
         for (subject, wait) in waits {
             let Wait { shown, code, pods, message, remedy } = wait;
             let gist = choice::gist(&message);

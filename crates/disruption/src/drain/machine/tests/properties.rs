@@ -244,11 +244,11 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1536, ..ProptestConfig::default() })]
 
-    /// Without any timeout it ends, too, once budgets let everything go and what starts becomes Ready.
+    /// Without any timeout it ends, too, once budgets let everything go and what runs becomes Ready.
     #[test]
     fn a_patient_drain_ends_once_it_can(world in any_world(), chances in chances()) {
         let chances = Chances { is_timed: false, starts: true, stops: true, ..chances };
-        let mut sim = sim(world, &chances);
+        let mut sim = sim(world, &chances).meddle(30_000, Meddling::Heal);
         for _ in 0..6 {
             sim = sim.meddle(30_000, Meddling::RemoveBudget(0));
         }

@@ -145,6 +145,8 @@ pub(super) enum Meddling {
     LoosenBudget(usize),
     /// A pod is not Ready for a while.
     Sicken(usize),
+    /// Whatever runs becomes Ready.
+    Heal,
     Interrupt,
 }
 
@@ -633,33 +635,8 @@ impl Sim {
                 let at = number % self.world.pods.len();
                 self.delete(at, None);
             }
-            Meddling::ScaleDown(number) => {
-                let roots = roots(&self.world);
-                if let Some(root) = roots.get(number % roots.len().max(1)) {
-                    let scaled = root.clone().replicas(root.replicas / 2);
-                    self.put_workload(scaled.clone());
-                    for set in owners(&self.world) {
-                        if set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
-                            self.put_workload(set.replicas(scaled.replicas));
-                        }
-                    }
-                    self.sync_later();
-                }
-            }
-            Meddling::DeleteOwner(number) => {
-                let roots = roots(&self.world);
-                if let Some(root) = roots.get(number % roots.len().max(1)) {
-                    for set in owners(&self.world) {
-                        if set.uid == root.uid || set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
-                            self.world.workloads.remove(&set);
-                            self.show(Object::Workload(Box::new(set)), true);
-                        }
-                    }
-                    self.world.workloads.remove(root);
-                    self.show(Object::Workload(Box::new(root.clone())), true);
-                    self.sync_later();
-                }
-            }
+            Meddling::ScaleDown(number) => self.scale_down(number),
+            Meddling::DeleteOwner(number) => self.delete_owner(number),
             Meddling::Uncordon => self.change_node(|node| {
                 node.unschedulable = false;
                 node.cordoned_by = None;
@@ -704,33 +681,6 @@ impl Sim {
                 self.world.pods.push(pod.clone());
                 self.show(Object::Pod(Box::new(pod)), false);
             }
-            Meddling::LoseWatches => {
-                let lost = self.watches.keys().map(|watch| Input::Watched(watch.clone(), Change::Lost("reset".into())));
-                inputs.extend(lost);
-            }
-            Meddling::RestoreWatches => {
-                for watch in self.watches.keys().cloned().collect::<Vec<_>>() {
-                    if self.deaf.remove(&watch) {
-                        self.relist(&watch);
-                    }
-                    self.say(&watch, Change::Restored);
-                }
-            }
-            Meddling::LoseWatch(number) if !self.watches.is_empty() => {
-                let watch = self.watches.keys().nth(number % self.watches.len()).cloned().unwrap();
-                self.say(&watch, Change::Lost("reset".into()));
-                self.deaf.insert(watch);
-            }
-            Meddling::Silence(number) if !self.watches.is_empty() => {
-                let watch = self.watches.keys().nth(number % self.watches.len()).cloned().unwrap();
-                self.deaf.insert(watch);
-            }
-            Meddling::Relist(number) if !self.watches.is_empty() => {
-                let watch = self.watches.keys().nth(number % self.watches.len()).cloned().unwrap();
-                if !self.deaf.contains(&watch) {
-                    self.relist(&watch);
-                }
-            }
             Meddling::LoosenBudget(number) if budgets > 0 => {
                 let budget = &mut self.world.budgets[number % budgets];
                 (budget.min_available, budget.max_unavailable) = (None, Some("100%".parse()));
@@ -748,9 +698,70 @@ impl Sim {
                 self.sync_later();
                 self.later(3000, Happening::Ready(uid));
             }
+            Meddling::Heal => {
+                let running: Vec<Uid> =
+                    self.world.pods.iter().filter(|pod| !pod.is_finished()).map(|pod| pod.uid.clone()).collect();
+                for uid in running {
+                    self.later(0, Happening::Ready(uid));
+                }
+            }
             Meddling::Interrupt => {
                 self.interrupted_at.get_or_insert(self.now);
                 inputs.push(Input::Interrupted);
+            }
+            _ => self.meddle_with_watches(what, inputs),
+        }
+    }
+
+    fn scale_down(&mut self, number: usize) {
+        let roots = roots(&self.world);
+        let Some(root) = roots.get(number % roots.len().max(1)) else { return };
+        let scaled = root.clone().replicas(root.replicas / 2);
+        self.put_workload(scaled.clone());
+        for set in owners(&self.world) {
+            if set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
+                self.put_workload(set.replicas(scaled.replicas));
+            }
+        }
+        self.sync_later();
+    }
+
+    fn delete_owner(&mut self, number: usize) {
+        let roots = roots(&self.world);
+        let Some(root) = roots.get(number % roots.len().max(1)) else { return };
+        for set in owners(&self.world) {
+            if set.uid == root.uid || set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
+                self.world.workloads.remove(&set);
+                self.show(Object::Workload(Box::new(set)), true);
+            }
+        }
+        self.world.workloads.remove(root);
+        self.show(Object::Workload(Box::new(root.clone())), true);
+        self.sync_later();
+    }
+
+    fn meddle_with_watches(&mut self, what: Meddling, inputs: &mut Vec<Input>) {
+        let watches: Vec<Watch> = self.watches.keys().cloned().collect();
+        let nth = |number: usize| watches[number % watches.len()].clone();
+        match what {
+            Meddling::LoseWatches => {
+                inputs.extend(watches.into_iter().map(|watch| Input::Watched(watch, Change::Lost("reset".into()))));
+            }
+            Meddling::RestoreWatches => {
+                for watch in watches {
+                    if self.deaf.remove(&watch) {
+                        self.relist(&watch);
+                    }
+                    self.say(&watch, Change::Restored);
+                }
+            }
+            Meddling::LoseWatch(number) if !watches.is_empty() => {
+                self.say(&nth(number), Change::Lost("reset".into()));
+                self.deaf.insert(nth(number));
+            }
+            Meddling::Silence(number) if !watches.is_empty() => _ = self.deaf.insert(nth(number)),
+            Meddling::Relist(number) if !watches.is_empty() && !self.deaf.contains(&nth(number)) => {
+                self.relist(&nth(number));
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Drain, FAILING_FOR, IMPOSSIBLE_FOR, after,
+    Drain,
     node::{NodeDrain, Stage as NodeStage},
     pod::{Delay, Stage, Tracked},
 };
@@ -73,7 +73,7 @@ pub(super) struct Wait {
 pub(super) const WITHOUT_NEWS: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long after its grace period a pod that is still there is worth a word. A kubelet takes a second or two.
-const OVERDUE: SignedDuration = SignedDuration::from_secs(10);
+pub(super) const OVERDUE: SignedDuration = SignedDuration::from_secs(10);
 
 /// States through which every pod goes when it starts.
 const USUAL_STARTS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
@@ -120,41 +120,6 @@ impl Drain {
         self.look_at_stopping_pods(&mut choice);
         self.look_at_debts(&ledger, &mut choice);
         choice
-    }
-
-    /// When a pod's own clocks run out.
-    pub(super) fn wakes_of<'t>(&'t self, tracked: &'t Tracked) -> impl Iterator<Item = Timestamp> + 't {
-        let (mut own, mut others) = (None, [None; 4]);
-        match &tracked.stage {
-            Stage::Waiting(delay) => {
-                own = match delay {
-                    Delay::None => None,
-                    Delay::Until(at, _) | Delay::Namespace(at, _) => Some(*at),
-                    Delay::Budget { at, .. } => Some(*at + WITHOUT_NEWS),
-                };
-                others = [
-                    tracked.contradicted_since.map(|since| since + WITHOUT_NEWS),
-                    tracked.impossible_since.map(|since| since + IMPOSSIBLE_FOR),
-                    tracked.failing_since.map(|since| since + FAILING_FOR),
-                    None,
-                ];
-            }
-            Stage::ToRead(at) => own = Some(*at),
-            Stage::Leaving => {
-                let ends = tracked.pod.deletion.map(|deletion| deletion.at);
-                let skips = self.options.skip_wait_for_delete_timeout;
-                own = ends;
-                others = [
-                    ends.map(|at| at + OVERDUE),
-                    // Whole seconds count, and the limit itself is not over it.
-                    ends.zip(skips).map(|(at, limit)| after(at, limit + std::time::Duration::from_secs(1))),
-                    None,
-                    None,
-                ];
-            }
-            Stage::Asking | Stage::Reading | Stage::Ended(_) => {}
-        }
-        own.into_iter().chain(others.into_iter().flatten())
     }
 
     /// Pods that wait for their turn, the first one first.

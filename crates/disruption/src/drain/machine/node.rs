@@ -161,6 +161,8 @@ impl NodeDrain {
         self.retry_at = None;
         let step = match self.stage {
             Stage::Pending => self.claim(now, run, take_over),
+            // Whoever stopped it may have the node by now.
+            Stage::Draining | Stage::Cordoned if self.stop.is_some() => Step::Nothing,
             Stage::Draining | Stage::Cordoned if now.duration_since(self.last_beat) >= HEARTBEAT => {
                 Step::Write(self.beat(now, run))
             }

@@ -123,6 +123,11 @@ impl Tracked {
         matches!(self.stage, Stage::Waiting(_))
     }
 
+    /// Whether the server is being asked to let it go, or what became of it.
+    pub(super) fn is_being_asked(&self) -> bool {
+        matches!(self.stage, Stage::Asking | Stage::Reading | Stage::ToRead(_))
+    }
+
     /// Whether it takes part in what budgets and gates count: every pod that goes or went by our doing.
     pub(super) fn counts(&self) -> bool {
         match &self.stage {

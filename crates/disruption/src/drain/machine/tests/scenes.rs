@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use super::sim::{Habits, Meddling, Prepared, RUN, Sim, names, trouble};
 use crate::{
-    action::{Action, Machine, RemovalAnswer, Trouble, TroubleKind},
+    action::{Action, Machine, NodeAnswer, RemovalAnswer, Trouble, TroubleKind},
     drain::{
-        document::NodeOutcome,
+        document::{NodeOutcome, PodOutcome},
         machine::Drain,
         options::{Execution, MaxUnavailable, OnBlocked, OnFailure, Options, Run},
         plan,
@@ -338,6 +338,12 @@ fn others_at_the_same_node() {
         let result = sim.result();
         assert_eq!((result.exit_code, result.nodes[0].outcome, sim.sent.len()), (10, outcome, 1), "{meddling:?}");
     }
+    // Where the watch of the node says nothing, the next sign of life finds it out, and leaves the other record alone.
+    let never = Habits { start: None, ..Habits::default() };
+    let sim = drain(budgeted()).with_habits(never, 1).meddle(0, Meddling::Silence(0)).meddle(500, Meddling::TakeOver);
+    let sim = check_words(sim, 10, "LeftCordoned");
+    assert_eq!(sim.millis(sim.now), 30_000);
+    assert!(sim.node("n1").unwrap().record.as_ref().unwrap().contains("\"bob\""), "{:?}", sim.node("n1"));
     let sim = drain(budgeted()).meddle(700, Meddling::DeleteNode);
     let left = ["web-1 Evicted", "web-2 Gone: the node was deleted", "web-3 Gone: the node was deleted"];
     check(sim, 0, "Drained", &["0 web-1"], &left);
@@ -463,4 +469,145 @@ fn a_missing_right_begins_nothing() {
     let actions = drain.handle(now(), Vec::new());
     assert!(actions.iter().all(|action| matches!(action, Action::Tell(_))), "{actions:?}");
     assert_eq!((drain.result().exit_code, drain.exit().code()), (11, 11));
+}
+
+#[test]
+fn a_budget_s_no_ends_the_doubt_about_an_answer_that_was_lost() {
+    let refusals = vec![Prepared::Instead(RemovalAnswer::BudgetForbids("not now".into())); 2];
+    let lost = [Prepared::Instead(trouble(TroubleKind::NoAnswer))];
+    let mut sim =
+        drain(shop().runs(&deployment("web"), ["n1", "n2"])).prepare("web-1", lost.into_iter().chain(refusals));
+    assert_eq!(sim.result().exit_code, 0);
+    let gaps: Vec<i64> = sim.sent.windows(2).map(|pair| sim.millis(pair[1].0) - sim.millis(pair[0].0)).collect();
+    assert_eq!(gaps[1..], [10_000, 10_000], "not asked again and again");
+}
+
+#[test]
+fn what_goes_on_is_said_once_and_not_per_try() {
+    for kind in [TroubleKind::ServerError, TroubleKind::Throttled, TroubleKind::NoAnswer, TroubleKind::HeldByWebhook] {
+        let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+        let mut sim = drain(world).prepare("web-1", vec![Prepared::Instead(trouble(kind)); 6]);
+        sim.result();
+        let told = waits(&sim);
+        assert_eq!(
+            (sim.sent.len(), told.iter().filter(|wait| wait.ends_with(": it failed")).count()),
+            (7, 1),
+            "{told:?}"
+        );
+    }
+    let refusals = vec![Prepared::Instead(RemovalAnswer::BudgetForbids("not now".into())); 4];
+    let mut sim = drain(shop().runs(&deployment("web"), ["n1", "n2"])).prepare("web-1", refusals);
+    sim.result();
+    assert_eq!((sim.sent.len(), waits(&sim).iter().filter(|wait| *wait == "1: not now").count()), (5, 1));
+}
+
+#[test]
+fn a_namespace_in_deletion_is_asked_ever_more_slowly() {
+    let ending = Prepared::Instead(RemovalAnswer::NamespaceTerminating("it is being terminated".into()));
+    let mut sim = drain(shop().runs(&deployment("web"), ["n1", "n2"])).prepare("web-1", vec![ending; 8]);
+    assert_eq!(sim.result().exit_code, 0);
+    let gaps: Vec<i64> = sim.sent.windows(2).map(|pair| sim.millis(pair[1].0) - sim.millis(pair[0].0)).collect();
+    assert!((500..=625).contains(&gaps[0]) && (4000..=5000).contains(&gaps[3]), "{gaps:?}");
+    assert!(gaps[5..].iter().all(|gap| (10_000..=12_500).contains(gap)), "{gaps:?}");
+    let told = waits(&sim);
+    assert_eq!(told.iter().filter(|wait| *wait == "1: it is being terminated").count(), 1, "{told:?}");
+}
+
+#[test]
+fn several_budgets_that_only_the_server_sees() {
+    let several = || vec![Prepared::Instead(RemovalAnswer::SeveralBudgets("more than one".into())); 100];
+    let world = || shop().runs(&deployment("web"), ["n1", "n2"]);
+    let hidden = Habits { hides_budgets: true, ..Habits::default() };
+    let sim = drain(world()).with_habits(hidden.clone(), 1).prepare("web-1", several());
+    let sim = check(sim, 4, "Uncordoned", &["0 web-1"], &["web-1 Left: more than one"]);
+    assert_eq!(sim.millis(sim.now), 10_000);
+    let wait =
+        Execution { on_blocked: OnBlocked::Wait, deadline: Some(Duration::from_secs(25)), ..Execution::default() };
+    let sim = drain_with(world(), Options::default(), wait).with_habits(hidden, 1).prepare("web-1", several());
+    let left = "web-1 Left: the deadline of 25s passed: more than one";
+    check(sim, 6, "Uncordoned", &["0 web-1", "10000 web-1", "20000 web-1"], &[left]);
+}
+
+#[test]
+fn a_budget_that_opens_again_lets_go_at_once() {
+    let wait = Execution { on_blocked: OnBlocked::Wait, ..Execution::default() };
+    let sim = drain_with(budgeted(), Options::default(), wait);
+    let sim = sim.meddle(500, Meddling::TightenBudget(0)).meddle(60_000, Meddling::LoosenBudget(0));
+    let sent = ["0 web-1", "60000 web-2", "60000 web-3"];
+    check(sim, 0, "Drained", &sent, &EVICTED);
+}
+
+#[test]
+fn who_cannot_say_that_it_lives_evicts_nothing() {
+    let down = Trouble { kind: TroubleKind::ServerError, message: "down".into(), retry_after: None };
+    let from = |seconds| Some((now() + SignedDuration::from_secs(seconds), NodeAnswer::Trouble(down.clone())));
+    let slow = Habits { start: Some(SignedDuration::from_secs(95)), broken_nodes: from(1), ..Habits::default() };
+    let mut sim = drain_with(budgeted(), with_timeout(200), Execution::default()).with_habits(slow, 1);
+    let result = sim.result();
+    assert_eq!((result.exit_code, sim.sent()), (6, vec!["0 web-1".to_owned()]));
+    assert!(
+        waits(&sim).contains(&"2: the record of this drain on it could not be renewed".to_owned()),
+        "{:?}",
+        waits(&sim)
+    );
+    assert_eq!(result.nodes[0].outcome, NodeOutcome::LeftCordoned);
+    assert_eq!(result.next.last().unwrap(), "kubectl safe-drain repair n1");
+    // A node that is empty is drained, whether or not its record could be settled.
+    let broken = Habits { broken_nodes: from(1), ..Habits::default() };
+    let sim = drain(shop().runs(&deployment("web"), ["n1", "n2"])).with_habits(broken, 1);
+    let sim = check(sim, 0, "Drained", &["0 web-1"], &["web-1 Evicted"]);
+    assert_eq!(sim.drain.result().next, ["kubectl safe-drain repair n1"]);
+}
+
+#[test]
+fn an_answer_that_never_comes_leaves_the_node_cordoned() {
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+    let stuck = Habits { stop: None, ..Habits::default() };
+    let sim = drain(world).with_habits(stuck, 1).prepare("web-1", [Prepared::Never]).meddle(1000, Meddling::Interrupt);
+    let left = "web-1 Left: interrupted; its eviction was sent, and the answer did not come";
+    let sim = check(sim, 130, "LeftCordoned", &["0 web-1"], &[left]);
+    assert_eq!(sim.millis(sim.now), 6000);
+}
+
+#[test]
+fn a_lost_watch_holds_back_its_own_namespace_alone() {
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]).with(pod("bare").in_namespace("other"));
+    let forced = Options { force: true, ..Options::default() };
+    // The third watch is that of the pods of the shop.
+    let sim = drain_with(world, forced, Execution::default());
+    let sim = sim.meddle(0, Meddling::LoseWatch(2)).meddle(9000, Meddling::RestoreWatches);
+    check(sim, 0, "Drained", &["0 bare", "9000 web-1"], &["bare Evicted", "web-1 Evicted"]);
+}
+
+#[test]
+fn pods_of_workloads_that_were_not_on_the_node() {
+    // Two of an operator: the second waits for the first one's replacement, which nobody makes here.
+    let operated = |name: &str| pod(name).of_kind("example.com/v1", "Thing", "db");
+    let execution = Execution { replacement_timeout: Some(Duration::from_secs(20)), ..Execution::default() };
+    let mut sim = drain_with(budgeted(), Options::default(), execution);
+    sim.extra = [operated("db-1"), operated("db-2")].into();
+    sim = sim.meddle(100, Meddling::AddPod).meddle(100, Meddling::AddPod);
+    let mut sim = check_words(sim, 5, "LeftCordoned");
+    assert_eq!(sim.result().pods.iter().filter(|pod| pod.outcome == PodOutcome::Left).count(), 1);
+    assert_eq!(sim.sent().iter().filter(|sent| sent.contains("db-")).count(), 1, "{:?}", sim.sent());
+
+    // A DaemonSet of another namespace, or one that is younger than the drain, keeps its pods.
+    let ignoring = Options { ignore_daemonsets: true, force: true, ..Options::default() };
+    let mut sim = drain_with(budgeted(), ignoring, Execution::default());
+    sim.extra = [pod("log-1").of_kind("apps/v1", "DaemonSet", "log").in_namespace("kube-system")].into();
+    let sim = sim.meddle(100, Meddling::AddPod);
+    let pods = ["web-1 Evicted", "web-2 Evicted", "web-3 Evicted", "log-1 Skipped: ignoring DaemonSet-managed Pods"];
+    check(sim, 0, "Drained", &ONE_BY_ONE, &pods);
+}
+
+#[test]
+fn pods_that_stop_for_too_long_are_skipped() {
+    let skip = Options { skip_wait_for_delete_timeout: Some(Duration::from_secs(20)), ..Options::default() };
+    let never = Habits { stop: None, ..Habits::default() };
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+    let mut sim = drain_with(world, skip, Execution::default()).with_habits(never, 1);
+    let result = sim.result();
+    // Evicted at once with a grace of 30 s, and more than 20 s over it.
+    assert_eq!((result.exit_code, sim.millis(sim.now)), (0, 51_000));
+    assert_eq!(result.pods[0].outcome, PodOutcome::Skipped, "{result:?}");
 }

@@ -11,7 +11,7 @@ use crate::{
     budget::arithmetic,
     drain::{
         document::DrainResult,
-        machine::Drain,
+        machine::{Drain, choice::WITHOUT_NEWS},
         options::{Execution, Options, Run},
         plan,
     },
@@ -31,6 +31,8 @@ pub(super) struct Sim {
     pub(super) drain: Drain,
     /// The truth.
     pub(super) world: Snapshot,
+    /// All pods before the drain.
+    initial: Vec<Pod>,
     pub(super) now: Timestamp,
     pub(super) events: Vec<(Timestamp, Event)>,
     /// Removals as they were sent.
@@ -44,9 +46,15 @@ pub(super) struct Sim {
     number: u64,
     dice: u64,
     watches: BTreeMap<Watch, Timestamp>,
+    /// Watches that miss what happens.
+    deaf: BTreeSet<Watch>,
     in_flight: BTreeSet<Uid>,
+    /// Pods of which the budget's status has contradicted our own count for too long to be believed.
+    disbelieved: BTreeSet<Uid>,
     /// UIDs of which the machine learned that another pod has the name.
     replaced: BTreeSet<Uid>,
+    /// Pods that [`Meddling::AddPod`] brings, the first one first.
+    pub(super) extra: VecDeque<Pod>,
     /// Answers that a test prepared, by name of the pod; used before the server's own.
     pub(super) prepared: HashMap<String, VecDeque<Prepared>>,
     interrupted_at: Option<Timestamp>,
@@ -60,6 +68,8 @@ pub(super) enum Prepared {
     Instead(RemovalAnswer),
     /// The server does what it would, but its answer is lost.
     Lost,
+    /// The server does what it would, and nobody says that its answer is lost.
+    Never,
 }
 
 /// How the cluster behaves.
@@ -71,8 +81,12 @@ pub(super) struct Habits {
     pub(super) stop: Option<SignedDuration>,
     /// The most that a watch lags behind, in milliseconds.
     pub(super) lag: i64,
-    /// Of a hundred removals, how many fail in some way.
+    /// Of a hundred requests, how many fail in some way.
     pub(super) faults: u64,
+    /// Answers to all writes of nodes, from a moment on.
+    pub(super) broken_nodes: Option<(Timestamp, NodeAnswer)>,
+    /// Whether nobody may watch budgets.
+    pub(super) hides_budgets: bool,
     /// Where new pods go.
     pub(super) elsewhere: &'static str,
     /// The scheduler's words about pods that never start.
@@ -86,6 +100,8 @@ impl Default for Habits {
             stop: Some(SignedDuration::from_millis(500)),
             lag: 0,
             faults: 0,
+            broken_nodes: None,
+            hides_budgets: false,
             elsewhere: "n3",
             trouble: None,
         }
@@ -119,6 +135,18 @@ pub(super) enum Meddling {
     AddPod,
     LoseWatches,
     RestoreWatches,
+    /// One watch misses what happens, until it is restored.
+    LoseWatch(usize),
+    /// One watch misses what happens, and does not know it.
+    Silence(usize),
+    /// A watch had to begin anew.
+    Relist(usize),
+    /// The budget lets everything go.
+    LoosenBudget(usize),
+    /// A pod is not Ready for a while.
+    Sicken(usize),
+    /// Whatever runs becomes Ready.
+    Heal,
     Interrupt,
 }
 
@@ -140,6 +168,7 @@ impl Sim {
             world.pods.iter().filter(|pod| pod.is_terminating()).map(|pod| pod.uid.clone()).collect();
         let mut sim = Self {
             drain,
+            initial: world.pods.clone(),
             world,
             now: now(),
             events: Vec::new(),
@@ -151,12 +180,17 @@ impl Sim {
             number: 0,
             dice: 1,
             watches: BTreeMap::new(),
+            deaf: BTreeSet::new(),
             in_flight: BTreeSet::new(),
+            disbelieved: BTreeSet::new(),
             replaced: BTreeSet::new(),
+            extra: VecDeque::new(),
             prepared: HashMap::new(),
             interrupted_at: None,
             calls: 0,
         };
+        // What was granted before the start and did not come true.
+        sim.later(121_000, Happening::Sync);
         for uid in ending {
             sim.later(2000, Happening::Gone(uid));
         }
@@ -187,6 +221,9 @@ impl Sim {
         loop {
             self.calls += 1;
             assert!(self.calls < 20_000, "it is called again and again at {}", self.now);
+            let is_over = |at: Timestamp| self.now.duration_since(at) >= WITHOUT_NEWS;
+            let over = self.drain.pods.iter().filter(|tracked| tracked.contradicted_since.is_some_and(is_over));
+            self.disbelieved = over.map(|tracked| tracked.pod.uid.clone()).collect();
             for action in self.drain.handle(self.now, std::mem::take(&mut inputs)) {
                 self.perform(action);
             }
@@ -248,7 +285,11 @@ impl Sim {
         match action {
             Action::Tell(event) => self.events.push((self.now, event)),
             Action::Watch(watch) => {
-                assert!(self.watches.insert(watch, self.now).is_none(), "a watch is asked for once");
+                assert!(self.watches.insert(watch.clone(), self.now).is_none(), "a watch is asked for once");
+                if self.habits.hides_budgets && matches!(watch, Watch::BudgetsIn(_)) {
+                    self.watches.remove(&watch);
+                    self.later(0, Happening::Deliver(Box::new(Input::Watched(watch, Change::Refused("no".into())))));
+                }
             }
             Action::Remove { pod: _, uid, removal, grace_period_seconds } => {
                 assert!(self.in_flight.insert(uid.clone()), "{uid} is in flight already");
@@ -256,22 +297,56 @@ impl Sim {
                 assert!(self.interrupted_at.is_none(), "{uid} is asked after the interrupt");
                 let seen = self.drain.by_uid.get(&uid).map(|&number| &self.drain.pods[number].pod);
                 assert!(seen.is_some_and(|pod| !pod.is_terminating()), "{uid} is known to be terminating");
+                self.check_room(&uid, removal);
                 self.sent.push((self.now, uid.clone()));
                 let delay = self.roll_millis(self.habits.lag.min(50));
                 self.later(delay, Happening::Serve { uid, removal, grace: grace_period_seconds });
             }
             Action::ReadPod { pod, uid } => {
                 let found = self.world.pods.iter().find(|known| known.name == pod).map(|known| known.uid.clone());
-                if found.as_ref() != Some(&uid) {
+                let found = if self.roll(100) < self.habits.faults { Err(no_answer()) } else { Ok(found) };
+                if found.as_ref().is_ok_and(|found| found.as_ref() != Some(&uid)) {
                     self.replaced.insert(uid.clone());
                 }
-                self.later(1, Happening::Deliver(Box::new(Input::PodRead { pod: uid, found: Ok(found) })));
+                self.later(1, Happening::Deliver(Box::new(Input::PodRead { pod: uid, found })));
             }
             Action::WriteNode { node, resource_version, change } => {
                 let delay = self.roll_millis(self.habits.lag.min(50));
                 self.later(delay, Happening::Write(Box::new((node, resource_version, change))));
             }
         }
+    }
+
+    /// By the machine's own view, what it asks for has room: the budget's status allows it beside all that is under way
+    /// and not in the status yet.
+    fn check_room(&self, uid: &Uid, removal: Removal) {
+        let tracked = &self.drain.pods[self.drain.by_uid[uid]];
+        let pod = &tracked.pod;
+        let view = &self.drain.view;
+        let covers = |budget: &&DisruptionBudget| budget.covers(&pod.name.namespace, &pod.labels);
+        let [budget] = view.snapshot.budgets.iter().filter(covers).collect::<Vec<_>>()[..] else { return };
+        let asks = removal == Removal::Evict && pod.ready && pod.phase == Phase::Running;
+        // A request without an answer is repeated.
+        if !asks || self.disbelieved.contains(uid) || tracked.is_in_doubt || !view.follows_budgets(&pod.name.namespace)
+        {
+            return;
+        }
+        let others = self.in_flight.iter().filter(|other| *other != uid);
+        let draws = |pod: &&Pod| covers(&budget) && budget.covers(&pod.name.namespace, &pod.labels) && pod.ready;
+        let pods = others.map(|other| &self.drain.pods[self.drain.by_uid[other]]).filter(|other| other.is_there);
+        let under_way = pods
+            .map(|other| &other.pod)
+            .filter(draws)
+            .filter(|pod| !pod.is_terminating() && !budget.status.disrupted_pods.contains_key(&pod.name.name))
+            .count();
+        let allowed = usize::try_from(budget.status.disruptions_allowed).unwrap_or_default();
+        assert!(
+            allowed > under_way,
+            "{} is asked although {} is exhausted: {under_way} of {:?}",
+            pod.name,
+            budget.name,
+            budget.status
+        );
     }
 
     fn happen(&mut self, happening: Happening, inputs: &mut Vec<Input>) {
@@ -312,16 +387,35 @@ impl Sim {
 
     #[expect(clippy::needless_pass_by_value, reason = "shorter for every caller")]
     fn show(&mut self, object: Object, is_gone: bool) {
-        let watches: Vec<Watch> = self.watches.keys().filter(|watch| shows(watch, &object)).cloned().collect();
+        let hears = |watch: &&Watch| shows(watch, &object) && !self.deaf.contains(watch);
+        let watches: Vec<Watch> = self.watches.keys().filter(hears).cloned().collect();
         for watch in watches {
-            let lag = SignedDuration::from_millis(self.roll_millis(self.habits.lag));
-            let at = self.watches[&watch].max(self.now + lag);
-            self.watches.insert(watch.clone(), at);
-            let change = if is_gone { Change::Deleted(object.clone()) } else { Change::Seen(object.clone()) };
-            self.number += 1;
-            let input = Input::Watched(watch, change);
-            self.queue.insert((at, self.number), Happening::Deliver(Box::new(input)));
+            self.say(&watch, if is_gone { Change::Deleted(object.clone()) } else { Change::Seen(object.clone()) });
         }
+    }
+
+    /// Lets a watch say something, after all that it said before.
+    fn say(&mut self, watch: &Watch, change: Change) {
+        let lag = SignedDuration::from_millis(self.roll_millis(self.habits.lag));
+        let at = self.watches[watch].max(self.now + lag);
+        self.watches.insert(watch.clone(), at);
+        self.number += 1;
+        let input = Input::Watched(watch.clone(), change);
+        self.queue.insert((at, self.number), Happening::Deliver(Box::new(input)));
+    }
+
+    fn relist(&mut self, watch: &Watch) {
+        let Snapshot { nodes, pods, budgets, workloads, .. } = self.world.clone();
+        let mut objects: Vec<Object> = nodes.into_iter().map(Object::from).collect();
+        objects.extend(pods.into_iter().map(Object::from));
+        objects.extend(budgets.into_iter().map(Object::from));
+        let mut workloads = workloads;
+        workloads.retain(|workload| {
+            objects.push(workload.clone().into());
+            true
+        });
+        objects.retain(|object| shows(watch, object));
+        self.say(watch, Change::Listed(objects));
     }
 
     fn serve(&mut self, uid: &Uid, removal: Removal, grace: Option<u32>) {
@@ -331,23 +425,31 @@ impl Sim {
         let roll = self.roll(100);
         let answer = match prepared {
             Some(Prepared::Instead(answer)) => answer,
+            Some(Prepared::Never) => {
+                self.decide(uid, removal, grace);
+                return;
+            }
             Some(Prepared::Lost) => {
                 self.decide(uid, removal, grace);
                 trouble(TroubleKind::NoAnswer)
             }
-            None if roll < self.habits.faults => {
-                let kind = self.roll(5);
-                match kind {
-                    0 => trouble(TroubleKind::NoAnswer),
-                    1 => {
-                        self.decide(uid, removal, grace);
-                        trouble(TroubleKind::NoAnswer)
-                    }
-                    2 => trouble(TroubleKind::ServerError),
-                    3 => trouble(TroubleKind::Throttled),
-                    _ => RemovalAnswer::Conflict("the pod was modified".into()),
+            None if roll < self.habits.faults => match self.roll(9) {
+                0 => trouble(TroubleKind::NoAnswer),
+                1 => {
+                    self.decide(uid, removal, grace);
+                    trouble(TroubleKind::NoAnswer)
                 }
-            }
+                2 => trouble(TroubleKind::ServerError),
+                3 => trouble(TroubleKind::Throttled),
+                4 => trouble(TroubleKind::HeldByWebhook),
+                5 => RemovalAnswer::NamespaceTerminating("it is being terminated".into()),
+                6 => RemovalAnswer::BudgetForbids("not now".into()),
+                7 => RemovalAnswer::Trouble(Trouble {
+                    retry_after: Some(SignedDuration::from_secs(2)),
+                    ..Trouble { kind: TroubleKind::Throttled, message: "busy".into(), retry_after: None }
+                }),
+                _ => RemovalAnswer::Conflict("the pod was modified".into()),
+            },
             None => self.decide(uid, removal, grace),
         };
         let delay = self.roll_millis(self.habits.lag.min(50));
@@ -390,6 +492,7 @@ impl Sim {
                     status.disrupted_pods.insert(pod.name.name.clone(), self.now);
                     let shown = budget.clone();
                     self.show(Object::Budget(Box::new(shown)), false);
+                    self.later(121_000, Happening::Sync);
                 }
             }
         }
@@ -420,7 +523,24 @@ impl Sim {
     }
 
     fn write(&mut self, (name, version, change): (NodeName, String, crate::action::NodeChange)) {
-        let answer = match self.world.nodes.iter_mut().find(|node| node.name == name) {
+        let fault = if self.roll(100) < self.habits.faults { self.roll(3) } else { 3 };
+        let broken = self.habits.broken_nodes.clone().filter(|(since, _)| *since <= self.now);
+        let answer = match (broken, fault) {
+            (Some((_, answer)), _) => answer,
+            (None, 0) => NodeAnswer::Trouble(no_answer()),
+            (None, 1) => NodeAnswer::Trouble(Trouble { kind: TroubleKind::ServerError, ..no_answer() }),
+            (None, 2) => {
+                self.decide_write(&name, &version, change);
+                NodeAnswer::Trouble(no_answer())
+            }
+            (None, _) => self.decide_write(&name, &version, change),
+        };
+        let delay = self.roll_millis(self.habits.lag.min(50));
+        self.later(delay, Happening::Deliver(Box::new(Input::NodeWritten { node: name, answer })));
+    }
+
+    fn decide_write(&mut self, name: &NodeName, version: &str, change: crate::action::NodeChange) -> NodeAnswer {
+        let answer = match self.world.nodes.iter_mut().find(|node| &node.name == name) {
             None => NodeAnswer::Deleted,
             Some(node) if node.resource_version != version => NodeAnswer::Changed(node.clone()),
             Some(node) => {
@@ -440,23 +560,27 @@ impl Sim {
         if let NodeAnswer::Stands(node) = &answer {
             self.show(Object::Node(node.clone()), false);
         }
-        let delay = self.roll_millis(self.habits.lag.min(50));
-        self.later(delay, Happening::Deliver(Box::new(Input::NodeWritten { node: name, answer })));
+        answer
     }
 
-    /// The controllers' turn: budgets are counted, pods that are missing are created.
+    /// The controllers' turn: pods that are missing are created, those beyond are deleted, budgets are counted.
     fn sync(&mut self) {
         self.world.taken_at = self.now;
-        let sets: Vec<Workload> = owners(&self.world);
-        for set in sets {
+        for set in owners(&self.world) {
+            let wanted = usize::try_from(set.replicas).unwrap_or_default();
+            let is_stateful = set.kind == WorkloadKind::StatefulSet;
             let of_set = |pod: &&Pod| pod.controller.as_ref().is_some_and(|owner| owner.uid == set.uid);
-            let existing = self.world.pods.iter().filter(of_set);
-            let counted = if set.kind == WorkloadKind::StatefulSet {
-                existing.count()
-            } else {
-                existing.filter(|pod| !pod.is_terminating() && !pod.is_finished()).count()
-            };
-            for _ in counted..usize::try_from(set.replicas).unwrap_or_default() {
+            let counts = |pod: &&Pod| of_set(pod) && (is_stateful || (!pod.is_terminating() && !pod.is_finished()));
+            let mut pods: Vec<&Pod> = self.world.pods.iter().filter(counts).collect();
+            // A StatefulSet keeps its lowest ordinals, the others what is Ready.
+            pods.sort_by_key(|pod| (!is_stateful && !pod.ready, &pod.name));
+            let counted = pods.len();
+            let beyond: Vec<Uid> = pods.into_iter().skip(wanted).map(|pod| pod.uid.clone()).collect();
+            for uid in beyond {
+                let at = self.world.pods.iter().position(|pod| pod.uid == uid);
+                self.delete(at.unwrap(), None);
+            }
+            for _ in counted..wanted {
                 self.create(&set);
             }
         }
@@ -473,14 +597,10 @@ impl Sim {
         self.number += 1;
         let number = self.number;
         let of_set = |pod: &&Pod| pod.controller.as_ref().is_some_and(|owner| owner.uid == set.uid);
-        let Some(model) =
-            self.drain.pods.iter().map(|tracked| &tracked.pod).chain(&self.world.pods).find(of_set).cloned()
-        else {
-            return;
-        };
+        let Some(model) = self.initial.iter().chain(&self.world.pods).find(of_set).cloned() else { return };
         let name = if set.kind == WorkloadKind::StatefulSet {
             let is_taken = |name: &str| self.world.pods.iter().any(|pod| pod.name.name == name);
-            let names = self.drain.pods.iter().map(|tracked| &tracked.pod).filter(of_set).map(|pod| &pod.name.name);
+            let names = self.initial.iter().filter(of_set).map(|pod| &pod.name.name);
             let Some(free) = names.into_iter().find(|name| !is_taken(name)) else { return };
             free.clone()
         } else {
@@ -515,33 +635,8 @@ impl Sim {
                 let at = number % self.world.pods.len();
                 self.delete(at, None);
             }
-            Meddling::ScaleDown(number) => {
-                let roots = roots(&self.world);
-                if let Some(root) = roots.get(number % roots.len().max(1)) {
-                    let scaled = root.clone().replicas(root.replicas / 2);
-                    self.put_workload(scaled.clone());
-                    for set in owners(&self.world) {
-                        if set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
-                            self.put_workload(set.replicas(scaled.replicas));
-                        }
-                    }
-                    self.sync_later();
-                }
-            }
-            Meddling::DeleteOwner(number) => {
-                let roots = roots(&self.world);
-                if let Some(root) = roots.get(number % roots.len().max(1)) {
-                    for set in owners(&self.world) {
-                        if set.uid == root.uid || set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
-                            self.world.workloads.remove(&set);
-                            self.show(Object::Workload(Box::new(set)), true);
-                        }
-                    }
-                    self.world.workloads.remove(root);
-                    self.show(Object::Workload(Box::new(root.clone())), true);
-                    self.sync_later();
-                }
-            }
+            Meddling::ScaleDown(number) => self.scale_down(number),
+            Meddling::DeleteOwner(number) => self.delete_owner(number),
             Meddling::Uncordon => self.change_node(|node| {
                 node.unschedulable = false;
                 node.cordoned_by = None;
@@ -581,24 +676,94 @@ impl Sim {
             Meddling::AddPod => {
                 self.number += 1;
                 let node = self.drain.nodes[0].seen.name.0.clone();
-                let pod = crate::fixture::pod(&format!("extra-{}", self.number)).on(&node);
+                let bare = || crate::fixture::pod(&format!("extra-{}", self.number)).on(&node);
+                let pod = self.extra.pop_front().unwrap_or_else(bare);
                 self.world.pods.push(pod.clone());
                 self.show(Object::Pod(Box::new(pod)), false);
             }
-            Meddling::LoseWatches => {
-                let lost = self.watches.keys().map(|watch| Input::Watched(watch.clone(), Change::Lost("reset".into())));
-                inputs.extend(lost);
+            Meddling::LoosenBudget(number) if budgets > 0 => {
+                let budget = &mut self.world.budgets[number % budgets];
+                (budget.min_available, budget.max_unavailable) = (None, Some("100%".parse()));
+                let shown = budget.clone();
+                self.show(Object::Budget(Box::new(shown)), false);
+                self.sync_later();
             }
-            Meddling::RestoreWatches => {
-                for watch in self.watches.keys() {
-                    inputs.push(Input::Watched(watch.clone(), Change::Restored));
+            Meddling::Sicken(number) if !self.world.pods.is_empty() => {
+                let at = number % self.world.pods.len();
+                let pod = &mut self.world.pods[at];
+                pod.ready = false;
+                let shown = pod.clone();
+                let uid = shown.uid.clone();
+                self.show(Object::Pod(Box::new(shown)), false);
+                self.sync_later();
+                self.later(3000, Happening::Ready(uid));
+            }
+            Meddling::Heal => {
+                let running: Vec<Uid> =
+                    self.world.pods.iter().filter(|pod| !pod.is_finished()).map(|pod| pod.uid.clone()).collect();
+                for uid in running {
+                    self.later(0, Happening::Ready(uid));
                 }
             }
             Meddling::Interrupt => {
                 self.interrupted_at.get_or_insert(self.now);
                 inputs.push(Input::Interrupted);
             }
-            Meddling::Nothing | Meddling::DeletePod(_) | Meddling::TightenBudget(_) | Meddling::RemoveBudget(_) => {}
+            _ => self.meddle_with_watches(what, inputs),
+        }
+    }
+
+    fn scale_down(&mut self, number: usize) {
+        let roots = roots(&self.world);
+        let Some(root) = roots.get(number % roots.len().max(1)) else { return };
+        let scaled = root.clone().replicas(root.replicas / 2);
+        self.put_workload(scaled.clone());
+        for set in owners(&self.world) {
+            if set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
+                self.put_workload(set.replicas(scaled.replicas));
+            }
+        }
+        self.sync_later();
+    }
+
+    fn delete_owner(&mut self, number: usize) {
+        let roots = roots(&self.world);
+        let Some(root) = roots.get(number % roots.len().max(1)) else { return };
+        for set in owners(&self.world) {
+            if set.uid == root.uid || set.controller.as_ref().is_some_and(|owner| owner.uid == root.uid) {
+                self.world.workloads.remove(&set);
+                self.show(Object::Workload(Box::new(set)), true);
+            }
+        }
+        self.world.workloads.remove(root);
+        self.show(Object::Workload(Box::new(root.clone())), true);
+        self.sync_later();
+    }
+
+    fn meddle_with_watches(&mut self, what: Meddling, inputs: &mut Vec<Input>) {
+        let watches: Vec<Watch> = self.watches.keys().cloned().collect();
+        let nth = |number: usize| watches[number % watches.len()].clone();
+        match what {
+            Meddling::LoseWatches => {
+                inputs.extend(watches.into_iter().map(|watch| Input::Watched(watch, Change::Lost("reset".into()))));
+            }
+            Meddling::RestoreWatches => {
+                for watch in watches {
+                    if self.deaf.remove(&watch) {
+                        self.relist(&watch);
+                    }
+                    self.say(&watch, Change::Restored);
+                }
+            }
+            Meddling::LoseWatch(number) if !watches.is_empty() => {
+                self.say(&nth(number), Change::Lost("reset".into()));
+                self.deaf.insert(nth(number));
+            }
+            Meddling::Silence(number) if !watches.is_empty() => _ = self.deaf.insert(nth(number)),
+            Meddling::Relist(number) if !watches.is_empty() && !self.deaf.contains(&nth(number)) => {
+                self.relist(&nth(number));
+            }
+            _ => {}
         }
     }
 
@@ -621,6 +786,10 @@ impl Sim {
 /// A request that may be tried again.
 pub(super) fn trouble(kind: TroubleKind) -> RemovalAnswer {
     RemovalAnswer::Trouble(Trouble { kind, message: "it failed".into(), retry_after: None })
+}
+
+fn no_answer() -> Trouble {
+    Trouble { kind: TroubleKind::NoAnswer, message: "timed out".into(), retry_after: None }
 }
 
 fn bump(node: &mut Node) {
@@ -695,10 +864,10 @@ pub(super) fn sync_budgets(world: &mut Snapshot) {
         let covered: Vec<&Pod> =
             world.pods.iter().filter(|pod| budget.covers(&pod.name.namespace, &pod.labels)).collect();
         let by_name: BTreeMap<&str, &Pod> = covered.iter().map(|pod| (pod.name.name.as_str(), *pod)).collect();
-        budget
-            .status
-            .disrupted_pods
-            .retain(|name, _| by_name.get(name.as_str()).is_some_and(|pod| !pod.is_terminating()));
+        budget.status.disrupted_pods.retain(|name, at| {
+            let is_fresh = world.taken_at.duration_since(*at) < SignedDuration::from_secs(120);
+            is_fresh && by_name.get(name.as_str()).is_some_and(|pod| !pod.is_terminating())
+        });
         let sync = arithmetic::sync(budget, &covered, &world.workloads, world.taken_at);
         budget.status.observed_generation = budget.generation;
         match sync {

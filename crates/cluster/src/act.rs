@@ -1,5 +1,7 @@
 //! Changes a cluster: cordons with their records, and evictions. Every write names what it was decided on.
 
+pub mod rollout;
+
 use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange, Removal, RemovalAnswer, Trouble, TroubleKind},
     journal::FIELD_MANAGER,

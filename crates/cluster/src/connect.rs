@@ -10,6 +10,7 @@ mod tests;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -25,6 +26,7 @@ pub use self::exchange::REQUEST_LOG;
 use self::exchange::{ExchangeLayer, Exchanges};
 use self::kubeconfig::Target;
 use crate::error::{self, ConnectError, Error};
+use crate::look::Prober;
 
 /// How long one request may take when `--request-timeout` doesn't say.
 ///
@@ -102,6 +104,7 @@ pub struct Connection {
     peer: String,
     namespace: String,
     request_timeout: Duration,
+    prober: Arc<OnceLock<Result<Prober, String>>>,
 }
 
 /// Builds the client that the flags, the kubeconfig and this process's environment ask for.
@@ -130,6 +133,7 @@ pub fn connect_from(options: &ConnectOptions, environment: &Environment) -> Resu
         peer,
         namespace: target.namespace,
         request_timeout: options.request_timeout.filter(|limit| !limit.is_zero()).unwrap_or(DEFAULT_REQUEST_TIMEOUT),
+        prober: Arc::default(),
     })
 }
 
@@ -155,6 +159,7 @@ impl Connection {
             peer: "service".to_owned(),
             namespace: namespace.to_owned(),
             request_timeout: DEFAULT_REQUEST_TIMEOUT,
+            prober: Arc::default(),
         }
     }
 
@@ -172,6 +177,11 @@ impl Connection {
     /// An error that kube gave for `what`, in terms of this connection.
     pub fn explain(&self, what: &str, error: kube::Error) -> Error {
         Error::from_kube(error, what, &self.peer)
+    }
+
+    /// What requests URLs other than the server's; made when it is needed first.
+    pub(crate) fn prober(&self) -> Result<Prober, String> {
+        self.prober.get_or_init(|| Prober::new().map_err(|error| error.to_string())).clone()
     }
 
     /// The client. It never retries. Requests that don't go through [`Connection::call`] have no timeout.

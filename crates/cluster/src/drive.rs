@@ -2,10 +2,7 @@
 
 use std::{mem, time::Duration};
 
-use disruption::{
-    action::{Action, Input, Machine},
-    event::Event,
-};
+use disruption::action::{Action, Input, Machine};
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -16,19 +13,20 @@ use tokio::{
 use crate::{
     act::{self, Effect},
     connect::Connection,
+    look, objects,
     observe::Versions,
     watch,
 };
 
 /// Runs a machine to its end. Its watches go on from `versions`; its clock begins at `start`, the server's time now.
 /// Each message on `interrupted` tells it that the user wants it to end.
-pub async fn drive(
+pub async fn drive<M: Machine>(
     connection: &Connection,
-    machine: &mut impl Machine,
+    machine: &mut M,
     versions: &Versions,
     start: Timestamp,
     mut interrupted: UnboundedReceiver<()>,
-    mut tell: impl FnMut(Option<Timestamp>, Event),
+    mut tell: impl FnMut(Option<Timestamp>, M::Event),
 ) {
     let clock = Clock { start, began: Instant::now() };
     let (sender, mut inputs) = unbounded_channel();
@@ -85,19 +83,19 @@ impl Clock {
 /// Longer than any drain.
 const FAR_AWAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-fn perform(
-    action: Action,
+fn perform<E>(
+    action: Action<E>,
     connection: &Connection,
     versions: &Versions,
     tasks: &mut JoinSet<()>,
     inputs: &UnboundedSender<Input>,
-    tell: &mut impl FnMut(Event),
+    tell: &mut impl FnMut(E),
 ) {
     let (connection, inputs) = (connection.clone(), inputs.clone());
     match action {
         Action::Tell(event) => tell(event),
         Action::Watch(watch) => {
-            let version = versions.of(watch::kind(&watch)).map(str::to_owned);
+            let version = versions.of(objects::kind(&watch)).map(str::to_owned);
             tasks.spawn(watch::follow(connection, watch, version, inputs));
         }
         Action::Remove { pod, uid, removal, grace_period_seconds } => {
@@ -116,6 +114,39 @@ fn perform(
             tasks.spawn(async move {
                 let answer = act::write_node(&connection, &node, &resource_version, &change, Effect::Real).await;
                 answered(&inputs, Input::NodeWritten { node, answer });
+            });
+        }
+        Action::PatchRollout { kind, name, uid, patch } => {
+            tasks.spawn(async move {
+                let answer = act::rollout::patch(&connection, kind, &name, &patch, Effect::Real).await;
+                answered(&inputs, Input::RolloutPatched { uid, answer });
+            });
+        }
+        Action::DeletePod { pod, uid, resource_version } => {
+            tasks.spawn(async move {
+                let answer = act::rollout::delete_pod(&connection, &pod, &uid, &resource_version, Effect::Real).await;
+                answered(&inputs, Input::PodDeleted { pod: uid, answer });
+            });
+        }
+        Action::Look(wanted) => {
+            tasks.spawn(async move {
+                let found = look::is_there(&connection, &wanted).await;
+                answered(&inputs, Input::LookedUp { wanted, found });
+            });
+        }
+        Action::ReadLog { pod, uid, container, previous } => {
+            tasks.spawn(async move {
+                let lines = look::log(&connection, &pod, &container, previous).await;
+                answered(&inputs, Input::LogRead { pod: uid, container, lines });
+            });
+        }
+        Action::Probe(url) => {
+            tasks.spawn(async move {
+                let answer = match connection.prober() {
+                    Ok(prober) => prober.probe(&url).await,
+                    Err(reason) => Err(reason),
+                };
+                answered(&inputs, Input::Probed { url, answer });
             });
         }
     }

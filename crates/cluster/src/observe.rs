@@ -1,11 +1,13 @@
 //! Looks at a cluster: reads everything that a plan needs into a snapshot, each kind in as few requests as it takes.
 
+pub mod rollouts;
+
 use std::collections::BTreeMap;
 
 use disruption::{
     budget::ledger::Ledger,
     drain::options::Options,
-    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid, Workload, WorkloadKind},
+    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid, WorkloadKind},
     snapshot::{Kind, Object, Snapshot, Unreadable},
     workload::Scale,
 };
@@ -20,7 +22,7 @@ use k8s_openapi::{
 use kube::{Api, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use crate::{connect::Connection, error::Error};
+use crate::{connect::Connection, error::Error, objects::workload};
 
 /// Which nodes to read.
 #[derive(Debug, Clone)]
@@ -220,10 +222,6 @@ where
             params.limit = Some(NEXT_CHUNK);
         }
     }
-}
-
-fn workload<K: Into<Workload>>(object: K) -> Object {
-    Object::Workload(Box::new(object.into()))
 }
 
 fn degrade(error: Error) -> Result<Unreadable, Error> {

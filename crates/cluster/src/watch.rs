@@ -7,14 +7,9 @@ use std::{fmt::Debug, time::Duration};
 
 use disruption::{
     action::{Change, Input, Watch},
-    model::WorkloadKind,
-    snapshot::{Kind, Object},
+    snapshot::Object,
 };
 use futures::TryStreamExt;
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy},
-};
 use kube::{
     Api, Resource,
     api::{ListParams, WatchEvent, WatchParams},
@@ -29,6 +24,7 @@ use tokio::{
 use crate::{
     connect::Connection,
     error::Error,
+    objects::{self, Visitor},
     observe::{self, Chunks, Listed},
 };
 
@@ -50,79 +46,16 @@ const TOLD_AFTER: Duration = Duration::from_secs(3);
 /// Follows one watch from a version on, until it is dropped or the server refuses it for good.
 pub async fn follow(connection: Connection, watch: Watch, version: Option<String>, inputs: UnboundedSender<Input>) {
     let client = connection.client().clone();
-    let follower = Follower { connection: &connection, watch: &watch, inputs: &inputs };
-    let everything = ListParams::default();
-    match &watch {
-        Watch::Node(node) => {
-            let params = ListParams::default().fields(&format!("metadata.name={node}"));
-            follower.run(Api::<core::Node>::all(client), params, version, |node| Object::Node(node.into())).await;
-        }
-        Watch::PodsOn(node) => {
-            let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
-            follower.run(Api::<core::Pod>::all(client), params, version, pod).await;
-        }
-        Watch::PodsIn(namespace) => follower.run(part(client, namespace), everything, version, pod).await,
-        Watch::BudgetsIn(namespace) => {
-            let api = part::<policy::PodDisruptionBudget>(client, namespace);
-            follower.run(api, everything, version, |budget| Object::Budget(Box::new(budget.into()))).await;
-        }
-        Watch::WorkloadsIn(kind, namespace) => match kind {
-            WorkloadKind::Deployment => {
-                let api = part::<apps::Deployment>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-            WorkloadKind::ReplicaSet => {
-                let api = part::<apps::ReplicaSet>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-            WorkloadKind::ReplicationController => {
-                let api = part::<core::ReplicationController>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-            WorkloadKind::StatefulSet => {
-                let api = part::<apps::StatefulSet>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-            WorkloadKind::DaemonSet => {
-                let api = part::<apps::DaemonSet>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-            WorkloadKind::Job => {
-                let api = part::<batch::Job>(client, namespace);
-                follower.run(api, everything, version, |it| Object::Workload(Box::new(it.into()))).await;
-            }
-        },
-    }
-}
-
-/// The kind of objects that a watch shows.
-pub fn kind(watch: &Watch) -> Kind {
-    match watch {
-        Watch::Node(_) => Kind::Node,
-        Watch::PodsOn(_) | Watch::PodsIn(_) => Kind::Pod,
-        Watch::BudgetsIn(_) => Kind::PodDisruptionBudget,
-        Watch::WorkloadsIn(kind, _) => Kind::Workload(*kind),
-    }
-}
-
-fn pod(pod: core::Pod) -> Object {
-    Object::Pod(Box::new(pod.into()))
-}
-
-fn part<K>(client: kube::Client, namespace: &str) -> Api<K>
-where
-    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-        + k8s_openapi::Resource<Scope = NamespaceResourceScope>,
-{
-    Api::namespaced(client, namespace)
+    objects::visit(client, &watch, Follower { connection: &connection, watch: &watch, inputs: &inputs, version }).await;
 }
 
 /// One watch on its way.
-#[derive(Clone, Copy)]
 struct Follower<'a> {
     connection: &'a Connection,
     watch: &'a Watch,
     inputs: &'a UnboundedSender<Input>,
+    /// From where it goes on; none where everything must be listed.
+    version: Option<String>,
 }
 
 /// How a stretch of a watch ended.
@@ -144,18 +77,22 @@ struct Failure {
     is_told: bool,
 }
 
-impl Follower<'_> {
-    async fn run<K>(self, api: Api<K>, params: ListParams, mut version: Option<String>, read: fn(K) -> Object)
+impl Visitor for Follower<'_> {
+    type Output = ();
+
+    async fn visit<K, T>(mut self, api: Api<K>, params: ListParams, read: fn(K) -> T)
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        T: Into<Option<Object>> + Send + 'static,
     {
+        let mut version = self.version.take();
         let mut failure: Option<Failure> = None;
         loop {
             let end = match &mut version {
                 None => {
                     match observe::list_from(self.connection, &api, params.clone(), Chunks::default(), read).await {
                         Ok(Listed { objects, version: listed }) => {
-                            self.send(Change::Listed(objects));
+                            self.send(Change::Listed(objects.into_iter().filter_map(Into::into).collect()));
                             version = Some(listed);
                             self.recover(&mut failure);
                             continue;
@@ -185,21 +122,25 @@ impl Follower<'_> {
             }
         }
     }
+}
 
+impl Follower<'_> {
     /// One request, until it ends.
-    async fn stretch<K>(
-        self,
+    async fn stretch<K, T>(
+        &self,
         api: &Api<K>,
         params: &ListParams,
         version: &mut String,
-        read: fn(K) -> Object,
+        read: fn(K) -> T,
         failure: &mut Option<Failure>,
     ) -> End
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        T: Into<Option<Object>>,
     {
         let mut wanted = WatchParams::default().timeout(WATCH_SECONDS);
         wanted.field_selector.clone_from(&params.field_selector);
+        wanted.label_selector.clone_from(&params.label_selector);
         let what = format!("watch {}", K::plural(&()));
         let stream = match self.connection.call(&what, api.watch(&wanted, version)).await {
             Ok(stream) => stream,
@@ -222,11 +163,11 @@ impl Follower<'_> {
             let change = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     *version = object.meta().resource_version.clone().unwrap_or_default();
-                    Change::Seen(read(object))
+                    read(object).into().map(Change::Seen)
                 }
                 WatchEvent::Deleted(object) => {
                     *version = object.meta().resource_version.clone().unwrap_or_default();
-                    Change::Deleted(read(object))
+                    read(object).into().map(Change::Deleted)
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     *version = bookmark.metadata.resource_version;
@@ -234,23 +175,25 @@ impl Follower<'_> {
                 }
                 WatchEvent::Error(status) => return end_of_status(&status),
             };
-            self.send(change);
+            if let Some(change) = change {
+                self.send(change);
+            }
         }
     }
 
-    fn recover(self, failure: &mut Option<Failure>) {
+    fn recover(&self, failure: &mut Option<Failure>) {
         if failure.take().is_some_and(|failure| failure.is_told) {
             self.send(Change::Restored);
         }
     }
 
-    fn send(self, change: Change) {
+    fn send(&self, change: Change) {
         // Nobody listens any more once the machine has finished.
         let _ = self.inputs.send(Input::Watched(self.watch.clone(), change));
     }
 
     /// Doubled with each try, and spread by what is watched, so that many watches do not come back at one moment.
-    fn back_off(self, tries: u32) -> Duration {
+    fn back_off(&self, tries: u32) -> Duration {
         let doubled = FIRST_BACK_OFF.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_BACK_OFF);
         let spread = format!("{:?}", self.watch).bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 101);
         doubled + doubled * spread / 400

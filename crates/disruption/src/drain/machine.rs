@@ -152,6 +152,8 @@ impl Drain {
 }
 
 impl Machine for Drain {
+    type Event = Event;
+
     fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action> {
         self.now = self.now.max(now);
         self.view.set_now(self.now);

@@ -31,6 +31,12 @@ impl Drain {
             Input::Removed { pod, answer } => self.take_in_removal(&pod, answer),
             Input::PodRead { pod, found } => self.take_in_reading(&pod, found),
             Input::NodeWritten { node, answer } => self.take_in_write(&node, answer),
+            // Answers to what no drain asks for.
+            Input::RolloutPatched { .. }
+            | Input::PodDeleted { .. }
+            | Input::LookedUp { .. }
+            | Input::LogRead { .. }
+            | Input::Probed { .. } => {}
             Input::Interrupted => {
                 self.tell(Event::Interrupted);
                 let now = self.now;
@@ -74,8 +80,6 @@ impl Drain {
                 let stop = Stop::Blind(message.to_owned());
                 self.nodes.iter_mut().for_each(|node| node.stop(stop.clone(), now));
             }
-            // The heartbeat looks at the node, too, only not as often.
-            Watch::Node(_) => {}
             Watch::BudgetsIn(namespace) => {
                 let what = format!("the disruption budgets of namespace {namespace}");
                 self.tell(Event::WatchRefused { what, message: message.to_owned() });
@@ -84,6 +88,8 @@ impl Drain {
                 let what = format!("the {}s of namespace {namespace}", kind.as_str());
                 self.tell(Event::WatchRefused { what, message: message.to_owned() });
             }
+            // Of the node, the heartbeat sees it, too, only not as often. A drain has no other watches.
+            _ => {}
         }
     }
 

@@ -89,6 +89,7 @@ impl View {
             Watch::PodsIn(namespace) | Watch::BudgetsIn(namespace) | Watch::WorkloadsIn(_, namespace) => {
                 &pod.name.namespace == namespace
             }
+            _ => false,
         })
     }
 
@@ -146,7 +147,6 @@ impl View {
 
     fn relist(&mut self, watch: &Watch, objects: Vec<Object>, news: &mut News) {
         match watch {
-            Watch::Node(_) => {}
             Watch::PodsOn(node) => {
                 let missing = self.missing(&objects, |pod| pod.node.as_ref() == Some(node));
                 for uid in missing {
@@ -167,6 +167,7 @@ impl View {
                 let workloads = &mut self.snapshot.workloads;
                 workloads.retain(|workload| (&workload.name.namespace, workload.kind) != (namespace, *kind));
             }
+            _ => {}
         }
         for object in objects {
             self.see(watch, object, news);

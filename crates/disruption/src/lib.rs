@@ -7,6 +7,7 @@ pub mod action;
 pub mod budget;
 pub mod diagnose;
 pub mod diff;
+pub mod document;
 pub mod drain;
 pub mod event;
 #[cfg(test)]

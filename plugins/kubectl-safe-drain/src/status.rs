@@ -2,7 +2,7 @@
 
 use cluster::observe::{self, Chunks};
 use disruption::{
-    drain::document::API_VERSION,
+    document::API_VERSION,
     journal::{self, Record, Standing},
     model::Node,
     outcome::Exit,

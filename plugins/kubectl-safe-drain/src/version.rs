@@ -1,6 +1,6 @@
 //! `version`: what this is.
 
-use disruption::{drain::document::API_VERSION, outcome::Exit};
+use disruption::{document::API_VERSION, outcome::Exit};
 use plugin::{error::CliError, shell::Shell};
 use serde::Serialize;
 

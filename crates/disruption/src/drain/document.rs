@@ -3,7 +3,7 @@
 mod result;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{
     changes,
@@ -15,15 +15,14 @@ use super::{
 };
 use crate::{
     budget::ledger::{Account, BudgetState, ImpliedAccount},
+    document::{API_VERSION, with_milliseconds},
     model::{ObjectName, Pod},
     outcome::Exit,
     workload::{Owner, Workloads},
 };
 
-pub use result::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult, ProbeResult};
-
-/// `apiVersion` of every document.
-pub const API_VERSION: &str = "disruption/v1alpha1";
+pub use crate::document::ProbeResult;
+pub use result::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult};
 
 /// The plan of a drain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -719,16 +718,11 @@ impl ImpliedBudget {
     }
 }
 
-fn with_milliseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&format!("{time:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
-
     use super::*;
     use crate::{
+        document::schema,
         fixture::{budget, daemon_set, deployment, job, node, pod, stateful_set, world},
         model::NodeName,
     };
@@ -753,48 +747,18 @@ mod tests {
         insta::assert_json_snapshot!(DrainPlan::new(&plan, place));
     }
 
-    /// The schema of what is written: what may be absent is not required.
-    fn schema<D: schemars::JsonSchema>() -> schemars::Schema {
-        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
-        settings.into_generator().into_root_schema_for::<D>()
-    }
-
-    /// The schemas in the repository are those of this code. `UPDATE_SCHEMAS=1` writes them.
     #[test]
     fn the_schemas_are_written_down() {
-        check_schema("DrainPlan", schema::<DrainPlan>());
-        check_schema("DrainResult", schema::<DrainResult>());
-    }
-
-    #[track_caller]
-    fn check_schema(name: &str, mut schema: schemars::Schema) {
-        schema.insert("title".to_owned(), format!("{name} disruption/v1alpha1").into());
-        schema.insert("$id".to_owned(), format!("urn:disruption:v1alpha1:{name}").into());
-        let expected = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/schemas/{name}.json"));
-        if env::var_os("UPDATE_SCHEMAS").is_some() {
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, &expected).unwrap();
-        }
-        let written = fs::read_to_string(&path).unwrap_or_default();
-        assert!(written == expected, "docs/schemas/{name}.json is out of date: run with UPDATE_SCHEMAS=1");
+        schema::check_written::<DrainPlan>("DrainPlan");
+        schema::check_written::<DrainResult>("DrainResult");
     }
 
     /// The words that the design promises to programs.
     #[test]
     fn the_contract() {
-        let schema = serde_json::to_value(schema::<DrainPlan>()).unwrap();
-        let words = |of: &str, field: &str| -> String {
-            let definition = if of.is_empty() { &schema } else { &schema["$defs"][of] };
-            let mut words: Vec<&str> = match field {
-                "properties" => definition["properties"].as_object().unwrap().keys().map(String::as_str).collect(),
-                _ => definition["oneOf"].as_array().unwrap().iter().filter_map(|word| word["const"].as_str()).collect(),
-            };
-            words.sort_unstable();
-            words.join(" ")
-        };
-        let keys = |of: &str, expected: &str| assert_eq!(words(of, "properties"), expected, "keys of {of}");
-        let values = |of: &str, expected: &str| assert_eq!(words(of, "oneOf"), expected, "values of {of}");
+        let plan = schema::of::<DrainPlan>();
+        let keys = |of: &str, expected: &str| assert_eq!(plan.keys(of), expected, "keys of {of}");
+        let values = |of: &str, expected: &str| assert_eq!(plan.values(of), expected, "values of {of}");
         keys(
             "",
             "apiVersion budgets cluster context diff estimatedSeconds exitCode impliedBudgets kind message nodes options pods serverDryRun surges takenAt unknowns verdict waves",
@@ -811,9 +775,8 @@ mod tests {
             "currentHealthy desiredHealthy disruptionsAllowed expectedPods message name namespace verdict",
         );
         keys("Surge", "from kind name namespace reason to");
-        let required = schema["required"].as_array().unwrap();
-        assert!(required.contains(&"context".into()), "null, but never absent");
-        assert!(!required.contains(&"serverDryRun".into()), "absent unless it was asked");
+        assert!(plan.requires("context"), "null, but never absent");
+        assert!(!plan.requires("serverDryRun"), "absent unless it was asked");
         values("PlanVerdict", "Blocked Clear NoRoom Refused");
         values("PodAction", "Evict Refuse Skip Wait");
         values("ReasonSeverity", "Error Info Warning");

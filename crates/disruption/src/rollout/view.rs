@@ -82,12 +82,11 @@ impl View {
                     self.pods.remove(&gone.name);
                 }
             }
-            // An incident expires after an hour, what it told stays true.
-            Object::Incident(_) => {}
             Object::Node(gone) => {
                 self.nodes.remove(&gone.name);
             }
-            Object::Pod(_) | Object::Budget(_) | Object::Workload(_) => {}
+            // An incident expires after an hour, what it told stays true.
+            Object::Incident(_) | Object::Pod(_) | Object::Budget(_) | Object::Workload(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{API_VERSION, with_milliseconds};
+use crate::document::{API_VERSION, ProbeResult, with_milliseconds};
 
 /// How a drain ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,21 +109,6 @@ pub enum PodOutcome {
     Gone,
     /// It is still there.
     Left,
-}
-
-/// What came of the requests to one URL.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct ProbeResult {
-    /// The URL.
-    pub url: String,
-    /// How many were sent.
-    pub requests: u64,
-    /// How many failed.
-    pub failures: u64,
-    /// The longest time without an answer that was good.
-    pub longest_gap_seconds: f64,
 }
 
 impl DrainResult {

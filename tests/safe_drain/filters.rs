@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use lab::{Node, World};
 use serde_json::{Value, json};
 
@@ -23,27 +25,26 @@ async fn zoo() -> Result<(World, Node)> {
     world.stateful_set("db").create().await?;
     world.pod("bare").on(&node).create().await?;
     world.pod("bare-data").empty_dir().on(&node).create().await?;
-    world
-        .pod("bare-done")
-        .sim("scenario", "complete")
-        .sim("run-duration", "100ms")
-        .empty_dir()
-        .on(&node)
-        .create()
-        .await?;
-    world.pod("bare-failed").scenario("fail").empty_dir().on(&node).create().await?;
+    let once = json!({"spec": {"restartPolicy": "Never"}});
+    let done = world.pod("bare-done").scenario("complete").sim("run-duration", "100ms").patch(once.clone());
+    done.empty_dir().on(&node).create().await?;
+    world.pod("bare-failed").scenario("fail").patch(once).empty_dir().on(&node).create().await?;
     world.pod("mirror").mirror_on(&node).create().await?;
     let gadget = world.gadget("g").await?;
     world.pod("custom").owned_by(&gadget).on(&node).create().await?;
     world
-        .until_pods("13 pods at rest", |pods| {
-            let at_rest = |pod: &&k8s_openapi::api::core::v1::Pod| {
+        .until_pods("14 pods at rest", |pods| {
+            let at_rest = |pod: &&Pod| {
                 let status = pod.status.as_ref();
                 let ready = status.and_then(|status| status.conditions.as_ref()).is_some_and(|conditions| {
                     conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
                 });
                 let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
-                ready || matches!(phase, "Succeeded" | "Failed")
+                match pod.name_any().as_str() {
+                    "bare-failed" => phase == "Failed",
+                    name if name == "bare-done" || name.starts_with("done-") => phase == "Succeeded",
+                    _ => ready,
+                }
             };
             pods.iter().filter(at_rest).count() == 14
         })
@@ -123,6 +124,9 @@ async fn all_reasons_at_once_and_who_brings_pods_back() -> Result<()> {
     assert_eq!(both["reasons"][0]["remedy"], "--delete-emptydir-data (the data on it is lost)");
     assert_eq!(both["reasons"][1]["remedy"], "--force (nothing brings them back)");
     assert_eq!(pod(&seen, "agent-")["action"], "Refuse");
+    for finished in ["done-", "bare-done", "bare-failed"] {
+        assert_eq!(pod(&seen, finished)["action"], "Evict", "it needs no flag any more");
+    }
 
     // One flag is not enough for it, both are.
     for (flags, action) in [
@@ -159,7 +163,7 @@ async fn a_deleted_pod_of_a_deployment_comes_back_and_a_bare_one_does_not() -> R
     let (_, before) = plan(&world, &[&node.name, "--force"]).await?;
     for planned in pods(&before) {
         let name = planned["name"].as_str().unwrap();
-        let api = world.api::<k8s_openapi::api::core::v1::Pod>();
+        let api = world.api::<Pod>();
         api.delete(name, &kube::api::DeleteParams::default().grace_period(0)).await?;
     }
     world

@@ -53,13 +53,9 @@ pub async fn cordon(
     unschedulable: bool,
     effect: Effect,
 ) -> Result<Cordon, Error> {
-    let api: Api<Node> = Api::all(connection.client().clone());
-    let get = format!("get node {node}");
-    let patch = format!("patch node {node}");
-    let params = patch_params(effect);
     let mut tries = 0;
     loop {
-        let seen = connection.call(&get, api.get(&node.0)).await?;
+        let seen = get_node(connection, node).await?;
         if is_unschedulable(&seen) == unschedulable {
             return Ok(Cordon::Already);
         }
@@ -68,23 +64,12 @@ pub async fn cordon(
             unschedulable: Some(unschedulable),
             record: (has_record && !unschedulable).then_some(RecordChange::Remove),
         };
-        let change = node_patch(seen.metadata.resource_version.as_deref().unwrap_or_default(), &change);
+        let version = seen.metadata.resource_version.unwrap_or_default();
         tries += 1;
-        let answer = match connection.call(&patch, api.patch(&node.0, &params, &Patch::Merge(&change))).await {
-            Err(error) if error.is_conflict() && tries < CORDON_TRIES => continue,
-            // Without an answer nobody knows whether the server had done it.
-            Err(error @ (Error::Timeout { .. } | Error::Transport(_))) => return Err(unverified(&patch, error)),
-            answer => answer?,
-        };
-        let stands = match effect {
-            Effect::DryRun => answer,
-            Effect::Real => connection.call(&get, api.get(&node.0)).await.map_err(|error| unverified(&patch, error))?,
-        };
-        if is_unschedulable(&stands) == unschedulable {
-            return Ok(Cordon::Changed);
+        match patch_node(connection, node, &version, &change, effect).await {
+            Err(error) if error.is_conflict() && tries < CORDON_TRIES => {}
+            answer => return answer.map(|_| Cordon::Changed),
         }
-        let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
-        return Err(Error::Answer { what: patch, reason });
     }
 }
 
@@ -96,29 +81,50 @@ pub async fn write_node(
     change: &NodeChange,
     effect: Effect,
 ) -> NodeAnswer {
-    let api: Api<Node> = Api::all(connection.client().clone());
-    let (get, patch) = (format!("get node {node}"), format!("patch node {node}"));
-    let body = Patch::Merge(node_patch(resource_version, change));
-    let params = patch_params(effect);
-    let stands = match connection.call(&patch, api.patch(&node.0, &params, &body)).await {
-        Ok(_) if change.unschedulable.is_some() && effect == Effect::Real => {
-            connection.call(&get, api.get(&node.0)).await
-        }
-        Err(error) if error.is_conflict() => {
-            return match connection.call(&get, api.get(&node.0)).await {
-                Ok(fresh) => NodeAnswer::Changed(fresh.into()),
-                Err(error) => refused_write(error),
-            };
-        }
-        answer => answer,
-    };
-    match stands {
-        Ok(node) if change.unschedulable.is_some_and(|wanted| wanted != is_unschedulable(&node)) => {
-            NodeAnswer::Denied("the server accepted the change, but it does not stand".to_owned())
-        }
+    match patch_node(connection, node, resource_version, change, effect).await {
         Ok(node) => NodeAnswer::Stands(node.into()),
+        Err(error) if error.is_conflict() => match get_node(connection, node).await {
+            Ok(fresh) => NodeAnswer::Changed(fresh.into()),
+            Err(error) => refused_write(error),
+        },
+        Err(Error::Answer { reason, .. }) => NodeAnswer::Denied(reason),
         Err(error) => refused_write(error),
     }
+}
+
+/// Patches a node that stands in this version, and reads it back where its cordon changes.
+async fn patch_node(
+    connection: &Connection,
+    node: &NodeName,
+    resource_version: &str,
+    change: &NodeChange,
+    effect: Effect,
+) -> Result<Node, Error> {
+    let api: Api<Node> = Api::all(connection.client().clone());
+    let what = format!("patch node {node}");
+    let body = Patch::Merge(node_patch(resource_version, change));
+    let answer = match connection.call(&what, api.patch(&node.0, &patch_params(effect), &body)).await {
+        // Without an answer that can be read nobody knows whether the server has done it.
+        Err(error @ (Error::Timeout { .. } | Error::Transport(_) | Error::Answer { .. })) => {
+            return Err(unverified(&what, error));
+        }
+        answer => answer?,
+    };
+    let Some(unschedulable) = change.unschedulable else { return Ok(answer) };
+    let stands = match effect {
+        Effect::DryRun => answer,
+        Effect::Real => get_node(connection, node).await.map_err(|error| unverified(&what, error))?,
+    };
+    if is_unschedulable(&stands) != unschedulable {
+        let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
+        return Err(Error::Answer { what, reason });
+    }
+    Ok(stands)
+}
+
+async fn get_node(connection: &Connection, node: &NodeName) -> Result<Node, Error> {
+    let api: Api<Node> = Api::all(connection.client().clone());
+    connection.call(&format!("get node {node}"), api.get(&node.0)).await
 }
 
 fn refused_write(error: Error) -> NodeAnswer {
@@ -508,6 +514,27 @@ mod race_tests {
         let outcome = cordon(&connection, &NodeName("n".into()), true, Effect::Real).await;
         assert!(outcome.unwrap_err().is_conflict());
         assert_eq!(patches.load(Ordering::SeqCst), CORDON_TRIES);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_cannot_be_read_back_may_stand() {
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            let (code, body) = if request.method() == Method::PATCH {
+                (200, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}))
+            } else {
+                (500, json!({"kind": "Status", "status": "Failure", "code": 500, "message": "broken"}))
+            };
+            let mut response = Response::new(Body::from(body.to_string().into_bytes()));
+            *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
+            Ok::<_, Infallible>(response)
+        });
+        let (connection, node) = (Connection::over(service, "default"), NodeName("n".into()));
+        let change = NodeChange { unschedulable: Some(true), record: None };
+        let answer = write_node(&connection, &node, "1", &change, Effect::Real).await;
+        assert!(
+            matches!(&answer, NodeAnswer::Trouble(trouble) if trouble.kind == TroubleKind::NoAnswer),
+            "nobody knows whether it is cordoned: {answer:?}"
+        );
     }
 
     #[tokio::test]

@@ -218,7 +218,8 @@ impl ControlPlane {
                  --authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics --root-ca-file={dir}/ca.crt \
                  --service-account-private-key-file={dir}/sa.key --node-monitor-period=1s \
                  --node-monitor-grace-period=6s --node-startup-grace-period=5s --node-eviction-rate=100 \
-                 --pvclaimbinder-sync-period=1s --kube-api-qps=1000 --kube-api-burst=2000"
+                 --pvclaimbinder-sync-period=1s --horizontal-pod-autoscaler-sync-period=1s \
+                 --kube-api-qps=1000 --kube-api-burst=2000"
             ),
             "kube-scheduler" => format!(
                 "--kubeconfig={admin} --leader-elect=false --bind-address=127.0.0.1 --secure-port={scheduler} \

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use k8s_openapi::api::{
     apps::v1::{Deployment, ReplicaSet},
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::Pod,
 };
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use lab::{Node, World};
 use serde_json::json;
 
@@ -36,12 +37,19 @@ async fn begin(world: &World, node: &Node) -> Result<lab::Running> {
 }
 
 #[tokio::test]
-async fn a_scale_down_meanwhile_asks_for_no_replacement() -> Result<()> {
+async fn an_autoscaler_that_scales_down_meanwhile_asks_for_no_replacement() -> Result<()> {
     let (world, [a, b]) = full("scaled").await?;
+    let autoscalers = world.api::<HorizontalPodAutoscaler>();
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let autoscaler = json!({"metadata": {"name": "web"}, "spec": {"scaleTargetRef": target, "maxReplicas": 2}});
+    autoscalers.create(&PostParams::default(), &serde_json::from_value(autoscaler)?).await?;
     let running = begin(&world, &a).await?;
-    let scale = Patch::Merge(json!({"spec": {"replicas": 1}}));
-    world.api::<Deployment>().patch_scale("web", &PatchParams::default(), &scale).await?;
+    // Needs no metrics: what is above the maximum is taken down before any is asked for.
+    let fewer = Patch::Merge(json!({"spec": {"maxReplicas": 1}}));
+    autoscalers.patch("web", &PatchParams::default(), &fewer).await?;
     let output = end(&world, running).await?;
+    let replicas = world.api::<Deployment>().get("web").await?.spec.replicas;
+    assert_eq!(replicas, Some(1), "the autoscaler did it");
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stdout.ends_with(&format!("node/{} drained\n", a.name)), "{output}");
     // What it waited for was said.

@@ -575,7 +575,9 @@ impl Sim {
             // A StatefulSet keeps its lowest ordinals, the others what is Ready.
             pods.sort_by_key(|pod| (!is_stateful && !pod.ready, &pod.name));
             let counted = pods.len();
-            let beyond: Vec<Uid> = pods.into_iter().skip(wanted).map(|pod| pod.uid.clone()).collect();
+            // It also brings its finished pods back.
+            let beyond = pods.into_iter().enumerate().filter(|(at, pod)| *at >= wanted || pod.is_finished());
+            let beyond: Vec<Uid> = beyond.map(|(_, pod)| pod.uid.clone()).collect();
             for uid in beyond {
                 let at = self.world.pods.iter().position(|pod| pod.uid == uid);
                 self.delete(at.unwrap(), None);

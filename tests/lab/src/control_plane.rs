@@ -19,12 +19,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{binaries::Binaries, identity, pki, state, state::State, supervisor, world};
+use crate::{binaries::Binaries, identity, pki, stages, state, state::State, supervisor, world};
 
 /// The programs that make up a control plane, in the order of their start.
 pub const COMPONENTS: [&str; 5] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"];
 
-const STAGES: &str = include_str!("../kwok-stages.yaml");
 const START_LIMIT: Duration = Duration::from_secs(90);
 
 /// The world's set-up and the controllers are `test-admin` and leave no trace in the audit log.
@@ -142,7 +141,7 @@ impl ControlPlane {
         let ports = Ports::free()?;
         fs::write(state.file("server"), ports.server())?;
         let serving = format!("127.0.0.1:{}", ports.kwok);
-        fs::write(state.file("kwok.yaml"), STAGES.replace("127.0.0.1:10247", &serving))?;
+        fs::write(state.file("kwok.yaml"), stages::text().replace("127.0.0.1:10247", &serving))?;
         identity::write_kubeconfigs(state)?;
 
         let mut plane = Self { state: state.clone(), binaries: binaries.clone(), ports, components: Vec::new() };

@@ -18,7 +18,7 @@ use kube::Client;
 use crate::{
     audit::Audit,
     binaries::Binaries,
-    identity,
+    identity, stages,
     state::{self, State},
     supervisor::{self, Answer, Facts, LINGER_SECONDS, NotStarted, Request},
     world::World,
@@ -311,7 +311,8 @@ impl Drop for Connection {
 
 /// Control planes of other executables or of another version of this code are not ours.
 fn key(binaries: &Binaries) -> String {
-    let code = [include_str!("supervisor.rs"), include_str!("control_plane.rs"), include_str!("../kwok-stages.yaml")];
+    let stages = stages::text();
+    let code = [include_str!("supervisor.rs"), include_str!("control_plane.rs"), &stages];
     let mut key = state::stamp(code.into_iter().chain([binaries.dir().to_string_lossy().as_ref()]));
     key.truncate(8);
     key

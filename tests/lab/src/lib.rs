@@ -25,6 +25,7 @@ mod lab;
 mod pki;
 pub mod proxy;
 mod run;
+mod stages;
 mod state;
 #[doc(hidden)]
 pub mod supervisor;

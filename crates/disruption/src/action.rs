@@ -3,8 +3,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use serde_json::Value;
-
 use crate::{
     event::Event,
     journal::Record,
@@ -136,8 +134,8 @@ pub enum Action<E = Event> {
         name: ObjectName,
         /// Its UID.
         uid: Uid,
-        /// The operations.
-        patch: Value,
+        /// The operations, to be sent as they are: the server compares tests byte by byte.
+        patch: String,
     },
     /// Delete a pod that stands as it was seen in this version: exactly this one, in exactly this state.
     DeletePod {

@@ -26,7 +26,7 @@ pub async fn patch(
     connection: &Connection,
     kind: RolloutKind,
     name: &ObjectName,
-    patch: &Value,
+    patch: &str,
     effect: Effect,
 ) -> RolloutAnswer {
     let what = format!("patch {} {name}", kind.singular());
@@ -70,8 +70,9 @@ fn refused(error: Error) -> RolloutAnswer {
 }
 
 /// Whether everything that the patch tests is still so.
-fn is_as_tested(rollout: &Rollout, patch: &Value) -> bool {
-    let tests = patch.as_array().into_iter().flatten().filter(|operation| operation["op"] == "test");
+fn is_as_tested(rollout: &Rollout, patch: &str) -> bool {
+    let operations: Value = serde_json::from_str(patch).unwrap_or_default();
+    let tests = operations.as_array().into_iter().flatten().filter(|operation| operation["op"] == "test");
     tests.into_iter().all(|test| match test["path"].as_str() {
         Some("/metadata/uid") => test["value"] == rollout.uid.0,
         Some("/spec/template") => test["value"] == rollout.template,
@@ -99,13 +100,13 @@ fn path(kind: RolloutKind, name: &ObjectName) -> String {
 fn patch_request(
     kind: RolloutKind,
     name: &ObjectName,
-    patch: &Value,
+    patch: &str,
     effect: Effect,
 ) -> Result<Request<Vec<u8>>, http::Error> {
     let dry_run = if effect == Effect::DryRun { "&dryRun=All" } else { "" };
     Request::patch(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Ignore{dry_run}", path(kind, name)))
         .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-        .body(patch.to_string().into_bytes())
+        .body(patch.as_bytes().to_vec())
 }
 
 fn deletion_request(
@@ -142,12 +143,12 @@ mod tests {
         }
         let (web, operations) = (ObjectName::new("shop", "web"), json!([{"op": "test"}]));
         check(
-            patch_request(RolloutKind::Deployment, &web, &operations, Effect::Real),
+            patch_request(RolloutKind::Deployment, &web, &operations.to_string(), Effect::Real),
             "PATCH /apis/apps/v1/namespaces/shop/deployments/web?fieldManager=kubectl-rollout-guard&fieldValidation=Ignore",
             &operations,
         );
         check(
-            patch_request(RolloutKind::StatefulSet, &web, &operations, Effect::DryRun),
+            patch_request(RolloutKind::StatefulSet, &web, &operations.to_string(), Effect::DryRun),
             "PATCH /apis/apps/v1/namespaces/shop/statefulsets/web?fieldManager=kubectl-rollout-guard&fieldValidation=Ignore&dryRun=All",
             &operations,
         );
@@ -170,7 +171,7 @@ mod tests {
                 {"op": "test", "path": "/spec/template", "value": template},
                 {"op": "replace", "path": "/spec/template", "value": {}},
             ]);
-            assert_eq!(is_as_tested(&rollout, &patch), expected);
+            assert_eq!(is_as_tested(&rollout, &patch.to_string()), expected);
         }
         check("u", json!({"spec": {"containers": []}}), true);
         check("v", json!({"spec": {"containers": []}}), false);

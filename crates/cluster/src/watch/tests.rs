@@ -223,6 +223,8 @@ struct Script {
 const START: &str = "2026-01-01T12:00:00Z";
 
 impl Machine for Script {
+    type Event = disruption::event::Event;
+
     fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action> {
         let start: Timestamp = START.parse().unwrap();
         let told = inputs.iter().map(|input| match input {

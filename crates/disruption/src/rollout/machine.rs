@@ -1,0 +1,274 @@
+//! Guarded rollouts under way: watches several workloads of one namespace, each until it has its final word.
+//!
+//! What happens is taken in here; what follows for one workload is decided in [`track`].
+
+mod evidence;
+mod probes;
+mod track;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use self::{probes::Probes, track::Track};
+use super::{
+    document::{RolloutEnd, RolloutResult},
+    event::Event,
+    options::GuardOptions,
+    view::View,
+};
+use crate::{
+    action::{Action, Change, Input, Machine, Watch},
+    document::API_VERSION,
+    model::{ObjectName, RolloutKind},
+    outcome::Exit,
+    snapshot::{Kind, Unreadable},
+};
+
+/// A workload to be guarded, and with what it begins.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its kind.
+    pub kind: RolloutKind,
+    /// Its name.
+    pub name: ObjectName,
+    /// What to do with it.
+    pub task: Task,
+}
+
+/// What to do with a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Watch its rollout, and undo it if it must be.
+    Guard,
+    /// Undo it now, and verify that.
+    Undo {
+        /// The revision that was chosen.
+        to: i64,
+    },
+}
+
+/// A run of the guard: a machine for a driver.
+#[derive(Debug)]
+pub struct Guard {
+    options: GuardOptions,
+    view: View,
+    watches: Vec<Watch>,
+    tracks: Vec<Track>,
+    probes: Probes,
+    started: Timestamp,
+    now: Timestamp,
+    lost: BTreeSet<Watch>,
+    is_interrupted: bool,
+    has_begun: bool,
+    actions: Vec<Action<Event>>,
+}
+
+/// What every workload's way depends on, beside its own state.
+struct Surroundings<'a> {
+    options: &'a GuardOptions,
+    now: Timestamp,
+    started: Timestamp,
+    /// Whether every watch stands: what is not seen proves nothing.
+    is_seeing: bool,
+    /// The probe that has failed for longest since the watch began well, as a finding.
+    probe: Option<crate::diagnose::Finding>,
+    /// Whether every probe succeeds now.
+    probes_are_good: bool,
+}
+
+impl Guard {
+    /// Begins with what was seen of the targets, and goes on from there by `watches`.
+    pub fn new(view: View, watches: Vec<Watch>, targets: &[Target], options: GuardOptions, now: Timestamp) -> Self {
+        let tracks = targets.iter().filter_map(|target| Track::begin(&view, target, now)).collect();
+        let probes = Probes::new(&options.probes);
+        Self {
+            options,
+            view,
+            watches,
+            tracks,
+            probes,
+            started: now,
+            now,
+            lost: BTreeSet::new(),
+            is_interrupted: false,
+            has_begun: false,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Ends before anything was done, because a right is missing.
+    pub fn forbid(&mut self, message: &str) {
+        for track in &mut self.tracks {
+            track.forbid(message, self.now);
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        let interrupted = self.is_interrupted.then_some(Exit::Interrupted);
+        Exit::of_all(self.tracks.iter().map(Track::exit).chain(interrupted))
+    }
+
+    /// How it ended.
+    pub fn result(&self) -> RolloutResult {
+        let mut next = Vec::new();
+        for command in self.tracks.iter().flat_map(Track::next) {
+            if !next.contains(&command) {
+                next.push(command);
+            }
+        }
+        let exit = self.exit();
+        let reasons: Vec<String> = self.tracks.iter().filter(|track| track.exit() != Exit::Done).map(Track::reason).collect();
+        let ends = self.tracks.iter().map(|track| RolloutEnd { probes: self.probes.results(), ..track.end() });
+        RolloutResult {
+            api_version: API_VERSION.to_owned(),
+            kind: "RolloutResult".to_owned(),
+            started_at: self.started,
+            finished_at: self.now,
+            exit_code: exit.code(),
+            reason: if exit == Exit::Done { String::new() } else { reasons.join("; ") },
+            rollouts: ends.collect(),
+            next,
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        match input {
+            Input::Watched(watch, change) => self.take_in_change(watch, change),
+            Input::RolloutPatched { uid, answer } => {
+                if let crate::action::RolloutAnswer::Stands(rollout) | crate::action::RolloutAnswer::Changed(rollout) = &answer
+                {
+                    self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
+                }
+                if let Some(track) = self.tracks.iter_mut().find(|track| track.uid() == &uid) {
+                    track.take_in_patch(answer, self.now);
+                }
+            }
+            Input::PodDeleted { pod, answer } => {
+                self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer));
+            }
+            Input::LookedUp { wanted, found } => {
+                self.tracks.iter_mut().for_each(|track| track.take_in_look(&wanted, &found));
+            }
+            Input::LogRead { pod, container, lines } => {
+                let told = self.tracks.iter_mut().find_map(|track| track.take_in_log(&pod, &container, &lines));
+                self.actions.extend(told.map(Action::Tell));
+            }
+            Input::Probed { url, answer } => {
+                let told = self.probes.take_in(&url, &answer, self.now);
+                self.actions.extend(told.map(Action::Tell));
+            }
+            Input::Interrupted => {
+                self.actions.push(Action::Tell(Event::Interrupted));
+                self.is_interrupted = true;
+            }
+            // Answers to what no guard asks for.
+            Input::Removed { .. } | Input::PodRead { .. } | Input::NodeWritten { .. } => {}
+        }
+    }
+
+    fn take_in_change(&mut self, watch: Watch, change: Change) {
+        match change {
+            Change::Seen(object) => self.view.insert(object),
+            Change::Deleted(object) => self.view.remove(&object),
+            Change::Listed(objects) => {
+                self.view.clear(kind_of(&watch));
+                objects.into_iter().for_each(|object| self.view.insert(object));
+            }
+            Change::Refused(message) => {
+                let kind = kind_of(&watch);
+                self.lost.remove(&watch);
+                if matches!(watch, Watch::Rollouts(..)) {
+                    self.tracks.iter_mut().for_each(|track| track.forbid(&message, self.now));
+                } else {
+                    let message = format!("changes of {} are not seen: {message}", kind.resource());
+                    self.actions.push(Action::Tell(Event::Noted { workload: None, message: message.clone() }));
+                    self.view.unknown.insert(kind, Unreadable::Forbidden(message));
+                }
+            }
+            Change::Lost(message) => {
+                if self.lost.is_empty() {
+                    self.actions.push(Action::Tell(Event::ConnectionLost { message }));
+                }
+                self.lost.insert(watch);
+            }
+            Change::Restored => {
+                self.lost.remove(&watch);
+                if self.lost.is_empty() {
+                    self.actions.push(Action::Tell(Event::ConnectionRestored));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let surroundings = Surroundings {
+            options: &self.options,
+            now: self.now,
+            started: self.started,
+            is_seeing: self.lost.is_empty(),
+            probe: self.probes.finding(),
+            probes_are_good: self.probes.are_good(),
+        };
+        let deadline = self.options.timeout.map(|timeout| self.started + timeout);
+        for track in &mut self.tracks {
+            if self.is_interrupted {
+                track.interrupt(&surroundings);
+            }
+            track.step(&self.view, &surroundings, &mut self.actions);
+            if deadline.is_some_and(|deadline| deadline <= self.now) {
+                track.give_up(&surroundings);
+            }
+            self.actions.extend(track.tell_end().map(Action::Tell));
+        }
+    }
+}
+
+impl Machine for Guard {
+    type Event = Event;
+
+    fn handle(&mut self, now: Timestamp, inputs: Vec<Input>) -> Vec<Action<Event>> {
+        self.now = self.now.max(now);
+        if !self.has_begun {
+            self.has_begun = true;
+            if self.tracks.iter().any(|track| !track.is_ended()) {
+                self.actions.extend(self.watches.iter().cloned().map(Action::Watch));
+            }
+        }
+        for input in inputs {
+            self.take_in(input);
+        }
+        self.step();
+        if !self.is_finished() {
+            self.actions.extend(self.probes.due(self.now).into_iter().map(Action::Probe));
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        let deadline = self.options.timeout.map(|timeout| self.started + timeout);
+        let watching = self.tracks.iter().any(Track::is_watching);
+        let tracks = self.tracks.iter().filter_map(Track::wake);
+        tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.tracks.iter().all(|track| track.is_ended() && !track.awaits_log())
+    }
+}
+
+fn kind_of(watch: &Watch) -> Kind {
+    match watch {
+        Watch::Node(_) | Watch::Nodes => Kind::Node,
+        Watch::PodsOn(_) | Watch::PodsIn(_) | Watch::PodStatuses(_) => Kind::Pod,
+        Watch::BudgetsIn(_) => Kind::PodDisruptionBudget,
+        Watch::WorkloadsIn(kind, _) => Kind::Workload(*kind),
+        Watch::Rollouts(kind, _) => Kind::Workload(kind.workload()),
+        Watch::ReplicaSets(_) => Kind::Workload(crate::model::WorkloadKind::ReplicaSet),
+        Watch::ControllerRevisions(_) => Kind::ControllerRevision,
+        Watch::IncidentsIn(_) => Kind::Incident,
+    }
+}

@@ -1,0 +1,130 @@
+//! What there is to see of a stall: the failing probe, the pods, the warnings.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::{
+    diagnose::{Code, Finding},
+    model::{ContainerRole, ContainerState, ContainerStatus, Phase, PodStatus},
+    rollout::{
+        event::{Evidence, PodRow, Warning},
+        view::Subject,
+    },
+};
+
+/// How many warnings are shown: the last ones.
+const MOST_WARNINGS: usize = 10;
+
+/// Gathers what shows why a version fails.
+pub(super) fn gather(subject: &Subject<'_>, cause: &Finding) -> Evidence {
+    let current = subject.version();
+    let mut pods: Vec<PodRow> = subject
+        .pods
+        .iter()
+        .map(|pod| row(pod, current.is_some() && subject.version_of(pod).as_ref() == current))
+        .collect();
+    pods.sort_by_key(|pod| !pod.is_new);
+    Evidence { probe: probe(subject, cause), pods, warnings: warnings(subject) }
+}
+
+/// The container of a finding whose log helps, and whether the one before its last restart is meant.
+pub(super) fn log_wanted<'a>(subject: &Subject<'a>, cause: &Finding) -> Option<(&'a PodStatus, &'a str, bool)> {
+    let pods = subject.new_pods();
+    let pod = pods.into_iter().find(|pod| Some(&pod.name) == cause.pod.as_ref())?;
+    let name = cause.container.as_ref()?;
+    let container = pod.containers.iter().find(|container| container.name == *name)?;
+    let has_run = container.restarts > 0 || !matches!(container.state, ContainerState::Waiting { .. } | ContainerState::Unknown);
+    let previous = container.restarts > 0 && !matches!(container.state, ContainerState::Terminated(_));
+    has_run.then_some((pod, container.name.as_str(), previous))
+}
+
+fn probe(subject: &Subject<'_>, cause: &Finding) -> Option<String> {
+    let pods = subject.new_pods();
+    let pod = pods.iter().find(|pod| Some(&pod.name) == cause.pod.as_ref())?;
+    let container = pod.containers.iter().find(|container| Some(&container.name) == cause.container.as_ref())?;
+    let (name, probe) = match cause.code {
+        Code::NotReady | Code::ReadinessFlaps => ("readiness", container.readiness.as_ref()?),
+        Code::LivenessFailed => ("liveness", container.liveness.as_ref()?),
+        Code::StartupFailed | Code::Starting => ("startup", container.startup.as_ref()?),
+        _ => return None,
+    };
+    let every = if probe.period == 1 { "every second".to_owned() } else { format!("every {} seconds", probe.period) };
+    Some(format!("{name} probe of container {:?}: {}, {every}", container.name, probe.question))
+}
+
+fn row(pod: &PodStatus, is_new: bool) -> PodRow {
+    let counted = |container: &&ContainerStatus| container.role != ContainerRole::Init;
+    PodRow {
+        name: pod.name.name.clone(),
+        is_new,
+        node: pod.node.as_ref().map(|node| node.0.clone()).unwrap_or_default(),
+        ready: (
+            pod.containers.iter().filter(counted).filter(|container| container.ready).count(),
+            pod.containers.iter().filter(counted).count(),
+        ),
+        restarts: pod.restarts(),
+        state: state(pod),
+        created_at: pod.created_at,
+    }
+}
+
+/// A pod's state as `kubectl get pods` shows it.
+fn state(pod: &PodStatus) -> String {
+    let phase = || match pod.phase {
+        Phase::Pending => "Pending",
+        Phase::Running => "Running",
+        Phase::Succeeded => "Succeeded",
+        Phase::Failed => "Failed",
+        Phase::Unknown => "Unknown",
+    };
+    if pod.is_terminating() {
+        return "Terminating".to_owned();
+    }
+    if !pod.reason.is_empty() {
+        return pod.reason.clone();
+    }
+    let of_container = |container: &ContainerStatus| match &container.state {
+        ContainerState::Waiting { reason, .. } if !reason.is_empty() && reason != "PodInitializing" => Some(reason.clone()),
+        ContainerState::Terminated(termination) if termination.exit_code != 0 || container.role != ContainerRole::Init => {
+            Some(if termination.reason.is_empty() { format!("ExitCode:{}", termination.exit_code) } else { termination.reason.clone() })
+        }
+        _ => None,
+    };
+    let init = pod.containers.iter().filter(|container| container.role == ContainerRole::Init);
+    if let Some(reason) = init.clone().find_map(of_container) {
+        return format!("Init:{reason}");
+    }
+    let (done, all) = (init.clone().filter(|container| is_done(container)).count(), init.count());
+    if done < all {
+        return format!("Init:{done}/{all}");
+    }
+    let others = pod.containers.iter().filter(|container| container.role != ContainerRole::Init);
+    others.rev().find_map(of_container).unwrap_or_else(|| phase().to_owned())
+}
+
+fn is_done(container: &ContainerStatus) -> bool {
+    matches!(&container.state, ContainerState::Terminated(termination) if termination.exit_code == 0)
+}
+
+/// Warnings since the current version came, equal ones told once, the last one last.
+fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
+    let since = subject.current().and_then(|revision| revision.created_at);
+    let mut told: BTreeMap<(&str, &str, &str), (Option<Timestamp>, i32, &str)> = BTreeMap::new();
+    for incident in subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since) {
+        let about = &incident.about;
+        let entry = told.entry((&about.kind, &incident.reason, &incident.message)).or_insert((None, 0, &about.name));
+        entry.0 = entry.0.max(incident.last_at);
+        entry.1 += incident.count;
+    }
+    let mut told: Vec<_> = told.into_iter().collect();
+    told.sort_by_key(|(_, (last, _, _))| *last);
+    let told = told.split_off(told.len().saturating_sub(MOST_WARNINGS));
+    let warning = |((kind, reason, message), (_, count, name)): ((&str, &str, &str), (Option<Timestamp>, i32, &str))| Warning {
+        about: format!("{}/{name}", kind.to_lowercase()),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        count,
+    };
+    told.into_iter().map(warning).collect()
+}

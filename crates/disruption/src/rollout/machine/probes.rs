@@ -1,0 +1,128 @@
+//! The URLs that are requested while rollouts are watched.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    diagnose::{Class, Code, Finding},
+    document::ProbeResult,
+    rollout::event::Event,
+};
+
+/// How often each URL is requested: often enough to see an outage of a second or two, seldom enough to be no load.
+const EVERY: SignedDuration = SignedDuration::from_millis(500);
+
+/// The probes of a run.
+#[derive(Debug)]
+pub(super) struct Probes(Vec<Probe>);
+
+#[derive(Debug)]
+struct Probe {
+    url: String,
+    requests: u64,
+    failures: u64,
+    /// Failures since the last success, while it had succeeded before.
+    in_a_row: u32,
+    has_succeeded: bool,
+    failing_since: Option<Timestamp>,
+    message: String,
+    longest_gap: SignedDuration,
+    is_asked: bool,
+    next_at: Option<Timestamp>,
+}
+
+impl Probes {
+    pub(super) fn new(urls: &[String]) -> Self {
+        let probe = |url: &String| Probe {
+            url: url.clone(),
+            requests: 0,
+            failures: 0,
+            in_a_row: 0,
+            has_succeeded: false,
+            failing_since: None,
+            message: String::new(),
+            longest_gap: SignedDuration::ZERO,
+            is_asked: false,
+            next_at: None,
+        };
+        Self(urls.iter().map(probe).collect())
+    }
+
+    /// The URLs that are to be requested now.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<String> {
+        let mut due = Vec::new();
+        for probe in self.0.iter_mut().filter(|probe| !probe.is_asked && probe.next_at.is_none_or(|at| at <= now)) {
+            probe.is_asked = true;
+            probe.next_at = Some(now + EVERY);
+            due.push(probe.url.clone());
+        }
+        due
+    }
+
+    /// When the next one is due.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.0.iter().filter(|probe| !probe.is_asked).filter_map(|probe| probe.next_at).min()
+    }
+
+    /// Takes in an answer. Anything from 200 to 399 is good, as for a kubelet's HTTP probe.
+    pub(super) fn take_in(&mut self, url: &str, answer: &Result<u16, String>, now: Timestamp) -> Option<Event> {
+        let probe = self.0.iter_mut().find(|probe| probe.url == url)?;
+        probe.is_asked = false;
+        probe.requests += 1;
+        let failure = match answer {
+            Ok(200..=399) => None,
+            Ok(status) => Some(format!("it answers {status}")),
+            Err(message) => Some(message.clone()),
+        };
+        match (failure, probe.failing_since) {
+            (None, since) => {
+                probe.has_succeeded = true;
+                probe.in_a_row = 0;
+                probe.failing_since = None;
+                let after = now.duration_since(since?);
+                probe.longest_gap = probe.longest_gap.max(after);
+                Some(Event::ProbeRecovered { url: probe.url.clone(), after })
+            }
+            (Some(message), since) => {
+                probe.failures += 1;
+                probe.in_a_row += u32::from(probe.has_succeeded);
+                probe.message.clone_from(&message);
+                let began = *probe.failing_since.get_or_insert(now);
+                probe.longest_gap = probe.longest_gap.max(now.duration_since(began));
+                since.is_none().then(|| Event::ProbeFailed { url: probe.url.clone(), message })
+            }
+        }
+    }
+
+    /// The probe that fails most, if one does that succeeded before: one that never did says nothing about a version.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let failing = self.0.iter().filter(|probe| probe.in_a_row > 0).max_by_key(|probe| probe.in_a_row)?;
+        Some(Finding {
+            code: Code::ProbeFailed,
+            class: Class::Repeated,
+            pod: None,
+            container: None,
+            is_init: false,
+            node: None,
+            count: failing.in_a_row,
+            since: failing.failing_since,
+            message: format!("{} fails: {}", failing.url, failing.message),
+        })
+    }
+
+    /// Whether every probe succeeded the last time.
+    pub(super) fn are_good(&self) -> bool {
+        self.0.iter().all(|probe| probe.has_succeeded && probe.failing_since.is_none())
+    }
+
+    /// The figures.
+    pub(super) fn results(&self) -> Vec<ProbeResult> {
+        let seconds = |duration: SignedDuration| (duration.as_secs_f64() * 1000.0).round() / 1000.0;
+        let result = |probe: &Probe| ProbeResult {
+            url: probe.url.clone(),
+            requests: probe.requests,
+            failures: probe.failures,
+            longest_gap_seconds: seconds(probe.longest_gap),
+        };
+        self.0.iter().map(result).collect()
+    }
+}

@@ -1,0 +1,843 @@
+//! One workload on its way: watched, proven bad, brought back, verified.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{Surroundings, Target, Task, evidence};
+use crate::{
+    action::{Action, RemovalAnswer, RolloutAnswer, Wanted},
+    diagnose::{self, Class, Code, Finding},
+    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid, VersionKey},
+    outcome::Exit,
+    rollout::{
+        blame,
+        document::{ChangedPath, RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
+        event::Event,
+        options::{OnStall, UndoOn},
+        patch,
+        references,
+        status::{self, Progress},
+        target, template,
+        verdict::{self, Clocks, Phase, Verdict},
+        view::{Subject, View},
+    },
+};
+
+/// A workload on its way.
+#[derive(Debug)]
+pub(super) struct Track {
+    kind: RolloutKind,
+    name: ObjectName,
+    workload: RolloutWorkload,
+    uid: Uid,
+    /// The template that is guarded: another one is somebody else's rollout.
+    template: Value,
+    /// The number of its revision, once it has one.
+    revision: Option<i64>,
+    clocks: Clocks,
+    stage: Stage,
+    cause: Option<(Finding, RolloutCause)>,
+    undo: Option<UndoUnderWay>,
+    /// Objects that a target needs and that are not there.
+    absent: Vec<Wanted>,
+    /// Targets that cannot be gone back to.
+    unfit: BTreeSet<i64>,
+    told: Told,
+    log: Option<LogWanted>,
+    wake: Option<Timestamp>,
+}
+
+/// Where a workload is.
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    /// Its rollout is watched.
+    Watching,
+    /// The objects are looked up that the target needs.
+    Checking {
+        /// The target's number.
+        to: i64,
+        /// What nobody has answered yet.
+        open: BTreeSet<Wanted>,
+    },
+    /// The server is asked to change it, since then or from then on.
+    Changing {
+        /// To what.
+        change: Change,
+        /// Whether an answer is awaited; else it is asked at this time.
+        next_at: Option<Timestamp>,
+        /// How often it was asked.
+        tries: u32,
+    },
+    /// The version that came back is watched.
+    Verifying,
+    /// It has its final word.
+    Ended(Ending),
+}
+
+/// A change of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Back to the revision with this number.
+    Undo(i64),
+    /// It is paused.
+    Pause,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq)]
+struct Ending {
+    outcome: RolloutOutcome,
+    exit: Exit,
+    message: String,
+    next: Vec<String>,
+    at: Timestamp,
+}
+
+/// An undo that was accepted.
+#[derive(Debug, Clone)]
+struct UndoUnderWay {
+    from: Option<i64>,
+    to: i64,
+    began: Timestamp,
+    template: Value,
+    bad_template: Value,
+    bad_version: Option<VersionKey>,
+    is_verified: bool,
+    /// Pods that were asked to go because they hold up a `StatefulSet`.
+    unblocked: BTreeSet<Uid>,
+}
+
+/// What was told already.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    has_begun: bool,
+    progress: Option<(RolloutPods, String)>,
+    findings: BTreeSet<(Code, Option<String>)>,
+    end: bool,
+    notes: BTreeSet<String>,
+}
+
+/// A log that is being read.
+#[derive(Debug, Clone)]
+struct LogWanted {
+    pod: Uid,
+    pod_name: String,
+    container: String,
+    until: Timestamp,
+}
+
+/// How often a change is asked for while the server does not decide, or somebody else writes in between.
+const TRIES: u32 = 5;
+
+/// How long to wait before a change is asked for again.
+const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long a log may take: it is read for people, and the undo does not wait for it.
+const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+
+impl Track {
+    /// Begins with a workload as it is seen; none where it is not there.
+    pub(super) fn begin(view: &View, target: &Target, now: Timestamp) -> Option<Self> {
+        let rollout = view.rollout(target.kind, &target.name)?;
+        let subject = view.subject(rollout, now);
+        let (findings, progress) = (diagnose::diagnose(&subject), status::progress(&subject));
+        Some(Self {
+            kind: target.kind,
+            name: target.name.clone(),
+            workload: RolloutWorkload::of(rollout),
+            uid: rollout.uid.clone(),
+            template: rollout.template.clone(),
+            revision: subject.current().and_then(|revision| revision.number),
+            clocks: Clocks::begin(&subject, &findings, &progress),
+            stage: match target.task {
+                Task::Guard => Stage::Watching,
+                Task::Undo { to } => Stage::Changing { change: Change::Undo(to), next_at: Some(now), tries: 0 },
+            },
+            cause: None,
+            undo: None,
+            absent: Vec::new(),
+            unfit: BTreeSet::new(),
+            told: Told::default(),
+            log: None,
+            wake: None,
+        })
+    }
+
+    pub(super) fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended(_))
+    }
+
+    /// Whether the deadline of the whole command ends it: an undo that has begun is seen through.
+    pub(super) fn is_watching(&self) -> bool {
+        matches!(self.stage, Stage::Watching)
+    }
+
+    pub(super) fn awaits_log(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// When it wants to be looked at although nothing happens.
+    pub(super) fn wake(&self) -> Option<Timestamp> {
+        let stage = match &self.stage {
+            Stage::Changing { next_at, .. } => *next_at,
+            Stage::Ended(_) => None,
+            _ => self.wake,
+        };
+        [stage, self.log.as_ref().map(|log| log.until)].into_iter().flatten().min()
+    }
+
+    /// The exit code of this workload alone.
+    pub(super) fn exit(&self) -> Exit {
+        match &self.stage {
+            Stage::Ended(ending) => ending.exit,
+            _ => Exit::Unfinished,
+        }
+    }
+
+    /// Its name, and why it did not end well.
+    pub(super) fn reason(&self) -> String {
+        match &self.stage {
+            Stage::Ended(ending) => format!("{}: {}", self.shown(), ending.message),
+            _ => self.shown(),
+        }
+    }
+
+    /// Commands that help to go on.
+    pub(super) fn next(&self) -> Vec<String> {
+        match &self.stage {
+            Stage::Ended(ending) => ending.next.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How it ended, for the result.
+    pub(super) fn end(&self) -> RolloutEnd {
+        let (outcome, at) = match &self.stage {
+            Stage::Ended(ending) => (ending.outcome, Some(ending.at)),
+            _ => (RolloutOutcome::Unfinished, None),
+        };
+        RolloutEnd {
+            workload: self.workload.clone(),
+            outcome,
+            cause: self.cause.as_ref().map(|(_, cause)| cause.clone()),
+            undo: self.undo.as_ref().map(|undo| Undo {
+                from: undo.from,
+                to: undo.to,
+                verified: undo.is_verified,
+                seconds: seconds(at.unwrap_or(undo.began).duration_since(undo.began)),
+            }),
+            probes: Vec::new(),
+        }
+    }
+
+    /// Looks at it, and does what follows.
+    pub(super) fn step(&mut self, view: &View, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        if self.log.as_ref().is_some_and(|log| log.until <= surroundings.now) {
+            self.log = None;
+        }
+        if self.is_ended() {
+            return;
+        }
+        let Some(rollout) = view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid) else {
+            // While a watch is lost, nothing that is not seen is gone.
+            if surroundings.is_seeing {
+                let word = if view.rollout(self.kind, &self.name).is_some() { "deleted and made anew" } else { "deleted" };
+                self.finish(RolloutOutcome::Gone, Exit::Superseded, format!("it was {word} meanwhile"), Vec::new(), surroundings);
+            }
+            return;
+        };
+        let subject = view.subject(rollout, surroundings.now);
+        if !self.told.has_begun {
+            self.told.has_begun = true;
+            let images = template::images(&rollout.template).into_iter().collect();
+            let revision = subject.current().and_then(|revision| revision.number);
+            actions.push(Action::Tell(Event::WatchBegan { workload: self.workload.clone(), revision, images }));
+        }
+        match self.stage.clone() {
+            Stage::Watching | Stage::Checking { .. } if !template::same(&rollout.template, &self.template) => {
+                let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+                self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
+            }
+            Stage::Watching => self.watch(&subject, surroundings, actions),
+            Stage::Checking { to, open } if open.is_empty() => self.decide_on(to, &subject, surroundings, actions),
+            Stage::Checking { .. } | Stage::Ended(_) => {}
+            Stage::Changing { change, next_at, tries } => {
+                if next_at.is_some_and(|at| at <= surroundings.now) && surroundings.is_seeing {
+                    self.change(change, tries, &subject, surroundings, actions);
+                }
+            }
+            Stage::Verifying => self.verify(&subject, surroundings, actions),
+        }
+    }
+
+    fn watch(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        self.revision = subject.current().and_then(|revision| revision.number).or(self.revision);
+        let (verdict, progress, others) = self.look(subject, surroundings, actions);
+        self.wake = verdict.wake;
+        if !surroundings.is_seeing {
+            return;
+        }
+        match verdict.phase {
+            Phase::Progressing | Phase::Waiting => {}
+            Phase::Complete => {
+                self.finish(RolloutOutcome::Complete, Exit::Done, complete_message(&progress, subject), Vec::new(), surroundings);
+            }
+            Phase::Blocked => {
+                let Some(finding) = verdict.cause else { return };
+                let (exit, next) = way_out(subject, &finding);
+                self.cause = Some((finding.clone(), cause_of(&finding, None, &[])));
+                self.finish(RolloutOutcome::Blocked, exit, finding.message, next, surroundings);
+            }
+            Phase::Stalled => {
+                if let Some(cause) = verdict.cause {
+                    self.stall(cause, others, subject, surroundings, actions);
+                }
+            }
+        }
+    }
+
+    /// Looks at a version and tells what is new about it. The number is that of the findings beside the cause.
+    fn look(
+        &mut self,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) -> (Verdict, Progress, usize) {
+        let mut findings = diagnose::diagnose(subject);
+        findings.extend(surroundings.probe.clone());
+        findings.retain(|finding| finding.code != Code::DeadlineExceeded || !self.is_from_before(subject));
+        let progress = status::progress(subject);
+        self.clocks.observe(subject, &findings, &progress);
+        findings.extend(self.clocks.flapping(subject));
+        let verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
+        self.tell_progress(&progress, &verdict, subject, surroundings, actions);
+        for finding in &findings {
+            self.tell_finding(finding, actions);
+        }
+        (verdict, progress, findings.len().saturating_sub(1))
+    }
+
+    /// Whether the condition that the deadline has passed is older than the version that came back.
+    fn is_from_before(&self, subject: &Subject<'_>) -> bool {
+        let condition = subject.rollout.condition("Progressing").and_then(|condition| condition.updated_at);
+        self.undo.as_ref().is_some_and(|undo| condition.is_none_or(|at| at < undo.began))
+    }
+
+    fn tell_progress(
+        &mut self,
+        progress: &Progress,
+        verdict: &Verdict,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) {
+        let message = match verdict.complete_since {
+            Some(_) if verdict.phase == Phase::Progressing => {
+                let window = verdict::window(subject, &surroundings.options.limits);
+                format!("{}; must stay good for {}", progress.message, spell(window))
+            }
+            _ => progress.message.clone(),
+        };
+        let told = (progress.counts, message);
+        // A countdown is no news.
+        let is_news = self.told.progress.as_ref().is_none_or(|(counts, message)| {
+            *counts != told.0 || (progress.available_in.is_none() && *message != told.1)
+        });
+        if is_news {
+            let (counts, message) = told.clone();
+            actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
+            self.told.progress = Some(told);
+        }
+    }
+
+    fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
+        let is_ordinary = matches!(finding.code, Code::Creating | Code::Scheduling | Code::Starting | Code::NotReady | Code::InitRunning)
+            || (finding.code == Code::NotObserved && finding.class != Class::Environment);
+        if !is_ordinary && self.told.findings.insert((finding.code, finding.container.clone())) {
+            let finding = RolloutFinding::from(finding);
+            actions.push(Action::Tell(Event::FindingSeen { workload: self.workload.clone(), finding }));
+        }
+    }
+
+    fn stall(
+        &mut self,
+        finding: Finding,
+        others: usize,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) {
+        let good = target::last_good(subject, &self.clocks.seen_ready);
+        let blame = blame::blame(good.as_ref().map(|target| target.revision), &finding, subject);
+        let cause = cause_of(&finding, good.is_some().then_some(blame.is_changed), &blame.paths);
+        let evidence = evidence::gather(subject, &finding);
+        actions.push(Action::Tell(Event::StallProven { workload: self.workload.clone(), cause: cause.clone(), others, evidence }));
+        if let Some((pod, container, previous)) = evidence::log_wanted(subject, &finding) {
+            self.log = Some(LogWanted {
+                pod: pod.uid.clone(),
+                pod_name: pod.name.name.clone(),
+                container: container.to_owned(),
+                until: surroundings.now + LOG_PATIENCE,
+            });
+            actions.push(Action::ReadLog {
+                pod: pod.name.clone(),
+                uid: pod.uid.clone(),
+                container: container.to_owned(),
+                previous,
+            });
+        }
+        let options = surroundings.options;
+        let is_to_blame = blame.is_to_blame && !matches!(finding.class, Class::Environment | Class::Transient);
+        let message = finding.message.clone();
+        self.cause = Some((finding, cause));
+        if !is_to_blame && options.undo_on == UndoOn::Version {
+            let message = format!("{message}; {}: not undone", blame.sentence);
+            return self.not_undone(message, subject, surroundings);
+        }
+        match options.on_stall {
+            OnStall::Report => self.not_undone(message, subject, surroundings),
+            OnStall::Pause if subject.rollout.kind == RolloutKind::Deployment => {
+                self.stage = Stage::Changing { change: Change::Pause, next_at: Some(surroundings.now), tries: 0 };
+                self.change(Change::Pause, 0, subject, surroundings, actions);
+            }
+            OnStall::Pause => {
+                let message = format!("{message}; a {} cannot be paused", subject.rollout.kind.as_str());
+                self.not_undone(message, subject, surroundings);
+            }
+            OnStall::Undo => self.find_target(subject, surroundings, actions),
+        }
+    }
+
+    fn find_target(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        match target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready) {
+            Err(none) => {
+                let message = format!("{}; not undone: {none}", self.cause_message());
+                self.not_undone(message, subject, surroundings);
+            }
+            Ok(target) => {
+                let Some(to) = target.revision.number else {
+                    let message = format!("{}; not undone: the revision to go back to has no number", self.cause_message());
+                    return self.not_undone(message, subject, surroundings);
+                };
+                let open: BTreeSet<Wanted> = references::references(&target.revision.template)
+                    .into_iter()
+                    .filter(|reference| !reference.is_optional)
+                    .map(|reference| reference.wanted(&self.name.namespace))
+                    .collect();
+                actions.extend(open.iter().cloned().map(Action::Look));
+                self.stage = Stage::Checking { to, open };
+                if matches!(&self.stage, Stage::Checking { open, .. } if open.is_empty()) {
+                    self.decide_on(to, subject, surroundings, actions);
+                }
+            }
+        }
+    }
+
+    /// All that the target needs was looked up.
+    fn decide_on(&mut self, to: i64, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        if let Some(absent) = self.absent.first() {
+            self.unfit.insert(to);
+            let message = format!("{}; not undone: revision {to} needs {}, which is not there", self.cause_message(), shown(absent));
+            return self.not_undone(message, subject, surroundings);
+        }
+        self.stage = Stage::Changing { change: Change::Undo(to), next_at: Some(surroundings.now), tries: 0 };
+        self.change(Change::Undo(to), 0, subject, surroundings, actions);
+    }
+
+    fn change(
+        &mut self,
+        change: Change,
+        tries: u32,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) {
+        let rollout = subject.rollout;
+        // Decided on the version that was watched: another one is somebody else's.
+        if !template::same(&rollout.template, &self.template) {
+            let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+            return self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
+        }
+        let operations = match change {
+            Change::Pause => patch::pause(rollout),
+            Change::Undo(to) => {
+                let Some(revision) = subject.revision(to) else {
+                    let message = format!("{}; not undone: revision {to} is gone", self.cause_message());
+                    return self.not_undone(message, subject, surroundings);
+                };
+                let because = self.cause.as_ref().map(|(finding, _)| finding);
+                let cause = patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because);
+                let bad = because.and(subject.version());
+                if tries == 0 {
+                    let why = target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready)
+                        .map(|target| target.to_string())
+                        .unwrap_or_default();
+                    let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
+                    let from = subject.current().and_then(|current| current.number);
+                    actions.push(Action::Tell(Event::UndoBegan { workload: self.workload.clone(), from, to, why, diff }));
+                }
+                self.undo = Some(UndoUnderWay {
+                    from: subject.current().and_then(|current| current.number),
+                    to,
+                    began: surroundings.now,
+                    template: revision.template.clone(),
+                    bad_template: rollout.template.clone(),
+                    bad_version: subject.version().cloned(),
+                    is_verified: false,
+                    unblocked: BTreeSet::new(),
+                });
+                patch::undo(rollout, revision, &cause, bad)
+            }
+        };
+        actions.push(Action::PatchRollout {
+            kind: self.kind,
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            patch: operations,
+        });
+        self.stage = Stage::Changing { change, next_at: None, tries: tries + 1 };
+    }
+
+    /// Takes in the answer to a change.
+    pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) {
+        let Stage::Changing { change, tries, .. } = self.stage else { return };
+        let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
+        let is_done = |rollout: &Rollout, undo: Option<&UndoUnderWay>| match change {
+            Change::Pause => rollout.is_paused,
+            Change::Undo(_) => undo.is_some_and(|undo| template::same(&rollout.template, &undo.template)),
+        };
+        let (exit, message) = match answer {
+            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if is_done(&rollout, self.undo.as_ref()) => {
+                self.stage = match change {
+                    Change::Undo(_) => {
+                        self.told.progress = None;
+                        self.told.findings.clear();
+                        self.wake = Some(now);
+                        Stage::Verifying
+                    }
+                    Change::Pause => {
+                        let resume = format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown());
+                        Stage::Ended(Ending {
+                            outcome: RolloutOutcome::NotUndone,
+                            exit: Exit::NotUndone,
+                            message: format!("{}; paused", self.cause_message()),
+                            next: vec![resume],
+                            at: now,
+                        })
+                    }
+                };
+                return;
+            }
+            RolloutAnswer::Stands(_) => (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned()),
+            // Somebody else wrote in between: it is decided again on what stands now.
+            RolloutAnswer::Changed(_) if tries < TRIES => {
+                self.stage = Stage::Changing { change, next_at: Some(now), tries };
+                return;
+            }
+            RolloutAnswer::Changed(_) => (Exit::NotUndone, "somebody else kept changing it".to_owned()),
+            RolloutAnswer::Trouble(_) if tries < TRIES => {
+                self.stage = again;
+                return;
+            }
+            RolloutAnswer::Trouble(trouble) => (Exit::NotUndone, trouble.message),
+            RolloutAnswer::Deleted => (Exit::Superseded, "it was deleted meanwhile".to_owned()),
+            RolloutAnswer::Forbidden(message) => (Exit::Forbidden, message),
+            RolloutAnswer::Denied(message) => (Exit::NotUndone, message),
+        };
+        self.undo = None;
+        let outcome = if exit == Exit::Superseded { RolloutOutcome::Gone } else { RolloutOutcome::NotUndone };
+        let message = match self.cause_message() {
+            cause if cause.is_empty() => format!("not undone: {message}"),
+            cause => format!("{cause}; not undone: {message}"),
+        };
+        self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
+    }
+
+    fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        let Some(undo) = self.undo.clone() else { return };
+        let rollout = subject.rollout;
+        if !template::same(&rollout.template, &undo.template) {
+            let writer = written_by(rollout);
+            if template::same(&rollout.template, &undo.bad_template) {
+                let message = format!("the undo to revision {} was reverted{writer}", undo.to);
+                let next = vec!["change it where that writer takes it from, or suspend that writer".to_owned()];
+                self.finish(RolloutOutcome::UndoFailed, Exit::UndoUnverified, message, next, surroundings);
+            } else {
+                let message = format!("after the undo, somebody else has rolled out another version{writer}");
+                self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
+            }
+            return;
+        }
+        // The clocks of the version that came back begin with it.
+        if self.clocks.began() < undo.began {
+            let (findings, progress) = (diagnose::diagnose(subject), status::progress(subject));
+            let seen_ready = std::mem::take(&mut self.clocks.seen_ready);
+            self.clocks = Clocks::begin_anew(subject, &findings, &progress);
+            self.clocks.seen_ready.extend(seen_ready);
+        }
+        let (verdict, _, _) = self.look(subject, surroundings, actions);
+        self.wake = verdict.wake;
+        if !surroundings.is_seeing {
+            return;
+        }
+        self.unblock(subject, actions);
+        match verdict.phase {
+            Phase::Complete if !surroundings.probes_are_good => {}
+            Phase::Complete => {
+                if let Some(undo) = &mut self.undo {
+                    undo.is_verified = true;
+                }
+                let now_number = subject.current().and_then(|revision| revision.number);
+                let renumbered = now_number.filter(|number| *number != undo.to);
+                let renumbered = renumbered.map(|number| format!(", now revision {number}")).unwrap_or_default();
+                let message = match self.cause_message() {
+                    cause if cause.is_empty() => format!("rolled back to revision {}{renumbered}, verified", undo.to),
+                    cause => format!("{cause}; undone: back on revision {}{renumbered}, verified", undo.to),
+                };
+                let exit = if self.cause.is_some() { Exit::Undone } else { Exit::Done };
+                self.finish(RolloutOutcome::Undone, exit, message, Vec::new(), surroundings);
+            }
+            // While a pod of the bad version holds up a StatefulSet, it is unblocked.
+            Phase::Stalled | Phase::Blocked if verdict.cause.as_ref().is_none_or(|cause| cause.code != Code::OrdinalStuck) => {
+                let why = verdict.cause.map(|cause| cause.message).unwrap_or_default();
+                let message = format!("undone to revision {}, which does not become good either: {why}", undo.to);
+                let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
+                self.finish(RolloutOutcome::UndoFailed, Exit::UndoUnverified, message, next, surroundings);
+            }
+            _ => {}
+        }
+    }
+
+    /// A `StatefulSet` with ordered pods waits for ever for a pod of the bad version to become Ready (k/k#67250): exactly
+    /// that one is deleted, one at a time, and never one that is Ready.
+    fn unblock(&mut self, subject: &Subject<'_>, actions: &mut Vec<Action<Event>>) {
+        let Some(stuck) = stuck_pod(subject) else { return };
+        let Some(undo) = &mut self.undo else { return };
+        if undo.unblocked.insert(stuck.uid.clone()) {
+            actions.push(Action::DeletePod {
+                pod: stuck.name.clone(),
+                uid: stuck.uid.clone(),
+                resource_version: stuck.resource_version.clone(),
+            });
+            actions.push(Action::Tell(Event::PodUnblocked { workload: self.workload.clone(), pod: stuck.name.name.clone() }));
+        }
+    }
+
+    /// Takes in the answer to the deletion of a stuck pod: one that changed meanwhile is looked at again.
+    pub(super) fn take_in_deletion(&mut self, pod: &Uid, answer: &RemovalAnswer) {
+        let is_open = matches!(answer, RemovalAnswer::Conflict(_) | RemovalAnswer::Trouble(_));
+        if let (true, Some(undo)) = (is_open, &mut self.undo) {
+            undo.unblocked.remove(pod);
+        }
+    }
+
+    /// Takes in whether an object is there that a target needs.
+    pub(super) fn take_in_look(&mut self, wanted: &Wanted, found: &Result<bool, String>) {
+        let Stage::Checking { open, .. } = &mut self.stage else { return };
+        if !open.remove(wanted) {
+            return;
+        }
+        // What nobody may look at is not known to be missing.
+        if found == &Ok(false) {
+            self.absent.push(wanted.clone());
+        }
+    }
+
+    /// Takes in a log.
+    pub(super) fn take_in_log(
+        &mut self,
+        pod: &Uid,
+        container: &str,
+        lines: &Result<Vec<String>, String>,
+    ) -> Option<Event> {
+        let log = self.log.take_if(|log| log.pod == *pod && log.container == container)?;
+        let workload = self.workload.clone();
+        match lines {
+            Ok(lines) if lines.is_empty() => None,
+            Ok(lines) => {
+                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines: lines.clone() })
+            }
+            Err(message) => {
+                let message = format!("the log of container {container:?} cannot be read: {message}");
+                self.told.notes.insert(message.clone()).then_some(Event::Noted { workload: Some(workload), message })
+            }
+        }
+    }
+
+    /// Ends it before anything was done.
+    pub(super) fn forbid(&mut self, message: &str, now: Timestamp) {
+        if !self.is_ended() {
+            let message = message.to_owned();
+            self.stage = Stage::Ended(Ending {
+                outcome: RolloutOutcome::Unfinished,
+                exit: Exit::Forbidden,
+                message,
+                next: Vec::new(),
+                at: now,
+            });
+        }
+    }
+
+    /// The user wants it to end.
+    pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
+        if self.is_ended() {
+            return;
+        }
+        let (outcome, message) = match (&self.stage, &self.undo) {
+            (Stage::Verifying, Some(undo)) => (
+                RolloutOutcome::UndoFailed,
+                format!("interrupted: revision {} was brought back, and is not verified", undo.to),
+            ),
+            (Stage::Changing { next_at: None, change, .. }, _) => (
+                RolloutOutcome::UndoFailed,
+                match change {
+                    Change::Undo(to) => format!("interrupted while revision {to} was asked for: whether it is back is not known"),
+                    Change::Pause => "interrupted while it was being paused".to_owned(),
+                },
+            ),
+            _ => (RolloutOutcome::Unfinished, "interrupted: nothing was undone".to_owned()),
+        };
+        let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
+        self.finish(outcome, Exit::Interrupted, message, next, surroundings);
+    }
+
+    /// The time of the whole command is over: a rollout that is still watched is unfinished.
+    pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
+        if self.is_watching() {
+            let last = self.told.progress.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
+            let message = format!("the time is over: {last}");
+            let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
+            self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
+        }
+    }
+
+    /// Its final word, once.
+    pub(super) fn tell_end(&mut self) -> Option<Event> {
+        let Stage::Ended(ending) = &self.stage else { return None };
+        if std::mem::replace(&mut self.told.end, true) {
+            return None;
+        }
+        Some(Event::RolloutEnded {
+            workload: self.workload.clone(),
+            outcome: ending.outcome,
+            message: ending.message.clone(),
+            after: ending.at.duration_since(self.clocks.began()),
+        })
+    }
+
+    fn not_undone(&mut self, message: String, subject: &Subject<'_>, surroundings: &Surroundings<'_>) {
+        let namespace = &self.name.namespace;
+        let mut next = vec![format!("kubectl rollout-guard -n {namespace} status {}", self.shown())];
+        if target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready).is_ok() {
+            next.push(format!("kubectl rollout-guard -n {namespace} undo {}", self.shown()));
+        } else {
+            next.push("roll out a version that works".to_owned());
+            if self.kind == RolloutKind::Deployment {
+                next.push(format!("kubectl -n {namespace} rollout pause {}", self.shown()));
+            }
+        }
+        self.finish(RolloutOutcome::NotUndone, Exit::NotUndone, message, next, surroundings);
+    }
+
+    fn finish(
+        &mut self,
+        outcome: RolloutOutcome,
+        exit: Exit,
+        message: String,
+        next: Vec<String>,
+        surroundings: &Surroundings<'_>,
+    ) {
+        self.stage = Stage::Ended(Ending { outcome, exit, message, next, at: surroundings.now });
+    }
+
+    fn cause_message(&self) -> String {
+        self.cause.as_ref().map(|(finding, _)| finding.message.clone()).unwrap_or_default()
+    }
+
+    fn shown(&self) -> String {
+        format!("{}/{}", self.kind.singular(), self.name.name)
+    }
+}
+
+/// The pod that a `StatefulSet` with ordered pods waits for in vain: the lowest that isn't Ready, if it is of another
+/// version than the one that is wanted, and above the partition.
+fn stuck_pod<'a>(subject: &Subject<'a>) -> Option<&'a PodStatus> {
+    let RolloutStrategy::Ordinal { partition, is_ordered: true, start } = subject.rollout.strategy else { return None };
+    if !subject.rollout.is_observed() {
+        return None;
+    }
+    let wanted = subject.rollout.update_revision.as_ref()?;
+    let lowest = partition.unwrap_or_default().max(start);
+    let mut pods: Vec<(i32, &PodStatus)> =
+        subject.pods.iter().filter_map(|pod| Some((pod.ordinal()?, *pod))).collect();
+    pods.sort_by_key(|(ordinal, _)| *ordinal);
+    let (ordinal, pod) = pods.into_iter().find(|(_, pod)| !pod.is_ready())?;
+    let is_old = subject.version_of(pod).as_ref() != Some(wanted);
+    (is_old && ordinal >= lowest && !pod.is_terminating()).then_some(pod)
+}
+
+/// A cause as documents have it.
+fn cause_of(finding: &Finding, changed: Option<bool>, paths: &[ChangedPath]) -> RolloutCause {
+    let RolloutFinding { code, class, message, .. } = RolloutFinding::from(finding);
+    RolloutCause { code, class, message, changed, paths: paths.to_vec() }
+}
+
+/// The exit of a blocked rollout, and the command that lets it go on.
+fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
+    let namespace = &subject.rollout.name.namespace;
+    match finding.code {
+        Code::Paused => (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())]),
+        Code::OnDelete => {
+            let old = subject.old_pods().into_iter().filter(|pod| !pod.is_terminating());
+            let pods: Vec<&str> = old.map(|pod| pod.name.name.as_str()).collect();
+            let next = if pods.is_empty() { Vec::new() } else { vec![format!("kubectl -n {namespace} delete pod {}", pods.join(" "))] };
+            (Exit::Refused, next)
+        }
+        _ => (Exit::NotUndone, Vec::new()),
+    }
+}
+
+fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
+    let except = match progress.excepted.as_slice() {
+        [] => String::new(),
+        nodes => {
+            let names: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
+            format!(", except node {}", names.join(", "))
+        }
+    };
+    let revision = subject.current().and_then(|revision| revision.number);
+    let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
+    format!("successfully rolled out{revision}{except}")
+}
+
+/// Who wrote the template last, as far as field managers tell: ` by argocd-controller`.
+fn written_by(rollout: &Rollout) -> String {
+    let owners = rollout.writers.iter().filter(|writer| writer.owns_template);
+    match owners.max_by_key(|writer| writer.at) {
+        Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
+        _ => String::new(),
+    }
+}
+
+fn shown(wanted: &Wanted) -> String {
+    let name = &wanted.name;
+    let kind = references::word(wanted.kind);
+    match wanted.keys.as_slice() {
+        [] => format!("{kind} {name:?}"),
+        keys => format!("{kind} {name:?} with {}", keys.join(", ")),
+    }
+}
+
+fn spell(duration: SignedDuration) -> String {
+    format!("{}s", duration.as_secs())
+}
+
+fn seconds(duration: SignedDuration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,31 @@
+//! `kubectl rollout-guard`: what it was asked for goes to one command, and its outcome becomes the exit code.
+
+mod arguments;
+mod guard;
+mod look;
+mod report;
+mod run;
+mod status;
+mod undo;
+mod version;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use disruption::outcome::Exit;
+use plugin::{cli, error::CliError, shell::Shell};
+
+fn main() -> ExitCode {
+    cli::run(run)
+}
+
+async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> {
+    arguments.check()?;
+    match arguments.command {
+        Some(Command::Run(flags)) => run::run(flags, shell).await,
+        Some(Command::Status(flags)) => status::run(&flags, shell).await,
+        Some(Command::Undo(flags)) => undo::run(&flags, shell).await,
+        Some(Command::Version(flags)) => version::run(&flags, shell),
+        None => guard::run(&arguments.guard, shell).await,
+    }
+}

@@ -3,10 +3,27 @@
 //! One look at one moment: how often and how long it must be so before it counts is decided by
 //! [`crate::rollout::verdict`].
 
+mod code;
+mod container;
+mod crash;
+mod create;
+mod pod;
+mod probe;
+mod pull;
+mod schedule;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod text;
+mod workload;
+
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
+pub use self::code::Code;
 use crate::{
-    model::{NodeName, ObjectName},
+    model::{ContainerRole, ContainerStatus, NodeName, ObjectName, PodStatus},
     rollout::view::Subject,
 };
 
@@ -50,126 +67,86 @@ pub enum Class {
     Blocked,
 }
 
-/// What is wrong. The words are stable: programs and the guide's table name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Code {
-    /// No such image, tag or platform.
-    ImageNotFound,
-    /// The image's name cannot be one.
-    ImageInvalid,
-    /// `imagePullPolicy: Never`, and the node has no such image.
-    ImageNeverPulled,
-    /// The registry refuses us.
-    ImageUnauthorized,
-    /// The registry limits the rate, fails or does not answer.
-    RegistryUnavailable,
-    /// The image's signature is refused.
-    ImageUntrusted,
-    /// Pulling fails otherwise.
-    ImagePullFailed,
-    /// The pull takes long.
-    ImagePulling,
-    /// An object that the container's environment names does not exist, or lacks the key.
-    ConfigMissing,
-    /// `runAsNonRoot`, and the image runs as root.
-    RunsAsRoot,
-    /// The container's configuration cannot be made otherwise.
-    ContainerConfig,
-    /// The container cannot be created.
-    ContainerCreate,
-    /// The command is not in the image, or cannot be run.
-    CommandFailed,
-    /// The container does not start otherwise.
-    ContainerStart,
-    /// The postStart hook fails.
-    PostStartFailed,
-    /// It ends with an error again and again.
-    CrashLoop,
-    /// It ends well again and again, although it should go on.
-    Exits,
-    /// It needs more memory than its limit.
-    OutOfMemory,
-    /// Its liveness probe has it killed.
-    LivenessFailed,
-    /// Its startup probe has it killed.
-    StartupFailed,
-    /// It has not finished initialising.
-    InitRunning,
-    /// It restarted and runs again.
-    Restarted,
-    /// It runs, and its readiness probe fails.
-    NotReady,
-    /// It becomes Ready and unready by turns.
-    ReadinessFlaps,
-    /// It runs, and its startup probe has not succeeded yet.
-    Starting,
-    /// A readiness gate is not True.
-    ReadinessGate,
-    /// The container is being created.
-    Creating,
-    /// A volume's object does not exist, or lacks the key.
-    VolumeMissing,
-    /// A volume cannot be mounted or attached otherwise.
-    VolumeMount,
-    /// The pod's sandbox cannot be created.
-    Sandbox,
-    /// The kubelet rejected the pod.
-    PodRejected,
-    /// The kubelet evicted the pod, or another pod took its place.
-    PodEvicted,
-    /// The pod's node does not answer.
-    NodeLost,
-    /// A quota has no room.
-    QuotaExceeded,
-    /// A limit range or validation refuses the pod.
-    PodInvalid,
-    /// Pod security refuses the pod.
-    PodSecurity,
-    /// An admission webhook or policy refuses the pod.
-    AdmissionDenied,
-    /// An admission webhook does not answer.
-    WebhookUnavailable,
-    /// The service account does not exist.
-    ServiceAccountMissing,
-    /// The priority class or the runtime class does not exist.
-    ClassMissing,
-    /// The namespace is being deleted.
-    NamespaceTerminating,
-    /// The pod cannot be created otherwise.
-    CreateFailed,
-    /// The Deployment's `ReplicaSet` cannot be created.
-    ReplicaSetFailed,
-    /// No node matches the pod's selector, affinity or tolerations.
-    NoNodeMatches,
-    /// No node has enough left of a resource.
-    NoRoom,
-    /// The pod waits for a claim.
-    ClaimPending,
-    /// The pod cannot be placed otherwise.
-    Unschedulable,
-    /// A scheduling gate holds the pod.
-    SchedulingGated,
-    /// The pod has not been placed yet.
-    Scheduling,
-    /// The rollout is paused.
-    Paused,
-    /// Pods get the new version when somebody deletes them.
-    OnDelete,
-    /// A `StatefulSet` waits for a pod of an older version that never becomes Ready.
-    OrdinalStuck,
-    /// An old pod does not stop.
-    TerminatingStuck,
-    /// The controller says that the progress deadline has passed.
-    DeadlineExceeded,
-    /// The controller has not seen the spec.
-    NotObserved,
-    /// A reason that this program does not know.
-    Unknown,
-}
-
 /// Everything that is wrong with the pods of the current version, and with the workload itself. Pods that are being
 /// deleted or have been replaced show nothing.
+///
+/// [`Code::ReadinessFlaps`] alone is never among it: one moment does not show it.
 pub fn diagnose(subject: &Subject<'_>) -> Vec<Finding> {
-    let _ = subject;
-    Vec::new()
+    let mut findings = pod::all(subject);
+    findings.extend(workload::all(subject));
+    let explains = |finding: &Finding| !matches!(finding.code, Code::Restarted | Code::TerminatingStuck);
+    if !findings.iter().any(explains) {
+        findings.extend(workload::deadline(subject));
+    }
+    findings
+}
+
+/// The finding that a report names first: of the class that proves most, then the one that most pods share, then the
+/// newest.
+pub fn primary(findings: &[Finding]) -> Option<&Finding> {
+    let pods = |code: Code| {
+        let same = findings.iter().filter(|finding| finding.code == code);
+        same.filter_map(|finding| finding.pod.as_ref()).collect::<BTreeSet<_>>().len()
+    };
+    let weight = |finding: &&Finding| (finding.class.weight(), pods(finding.code), finding.since);
+    // Of equals the first.
+    findings.iter().rev().max_by_key(weight)
+}
+
+impl Class {
+    /// Every class, the one that proves most first.
+    pub const ALL: [Self; 6] =
+        [Self::Fatal, Self::Repeated, Self::Timed, Self::Blocked, Self::Environment, Self::Transient];
+
+    /// Its name in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fatal => "Fatal",
+            Self::Repeated => "Repeated",
+            Self::Timed => "Timed",
+            Self::Transient => "Transient",
+            Self::Environment => "Environment",
+            Self::Blocked => "Blocked",
+        }
+    }
+
+    fn weight(self) -> usize {
+        Self::ALL.iter().rev().position(|class| *class == self).unwrap_or_default()
+    }
+}
+
+impl Finding {
+    /// About the workload as a whole.
+    fn new(code: Code, class: Class, message: &str) -> Self {
+        Self {
+            code,
+            class,
+            pod: None,
+            container: None,
+            is_init: false,
+            node: None,
+            count: 1,
+            since: None,
+            message: text::clean(message),
+        }
+    }
+
+    fn of_pod(self, pod: &PodStatus) -> Self {
+        let message = text::without_pod(&self.message, pod);
+        Self { pod: Some(pod.name.clone()), node: pod.node.clone(), message, ..self }
+    }
+
+    fn of_container(self, container: &ContainerStatus) -> Self {
+        let is_init = container.role != ContainerRole::Main;
+        Self { container: Some(container.name.clone()), is_init, ..self }
+    }
+
+    /// At least once.
+    fn seen(self, count: u32) -> Self {
+        Self { count: count.max(1), ..self }
+    }
+
+    fn since(self, since: Option<Timestamp>) -> Self {
+        Self { since, ..self }
+    }
 }

@@ -1,0 +1,80 @@
+//! What holds up a pod that is on its node: volumes and the sandbox. Its status says `ContainerCreating` and nothing
+//! else; only incidents tell.
+
+use super::{Class, Code, Finding, container, pod, pod::Case, text};
+use crate::model::Incident;
+
+/// The causes that were reported last, if any.
+pub(super) fn causes(case: &Case<'_>) -> Vec<Finding> {
+    volume(case).into_iter().chain(sandbox(case)).collect()
+}
+
+const VOLUME: &[&str] = &["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
+
+/// Happens in healthy pods: the kubelet has not read an object yet.
+const HARMLESS: &[&str] = &["failed to sync", "not registered"];
+
+/// The kubelet's summary after minutes, which names no cause.
+const SUMMARY: &str = "Unable to attach or mount volumes";
+
+/// How often a sandbox must fail before that is more than a hiccup.
+const SANDBOXES: u32 = 2;
+
+fn volume(case: &Case<'_>) -> Option<Finding> {
+    let is_summary = |incident: &&Incident| text::of_event(&incident.message).starts_with(SUMMARY);
+    let last = case.reported(VOLUME).rfind(|incident| !is_summary(incident));
+    let last = last.or_else(|| case.reported(VOLUME).last())?;
+    let said = text::of_event(&last.message);
+    if text::has_any(said, HARMLESS) {
+        let message = "the kubelet has not read what the pod mounts yet";
+        let finding = case.finding(Code::VolumeMount, Class::Transient, message);
+        return (last.count > 1).then(|| finding.seen(last.count.unsigned_abs()).since(last.first_at));
+    }
+    let (code, class, message) = of_volume(said);
+    let count = pod::count(case.reported(VOLUME).filter(|incident| incident.message == last.message));
+    Some(case.finding(code, class, &message).seen(count).since(last.first_at))
+}
+
+fn of_volume(said: &str) -> (Code, Class, String) {
+    let volume = text::between(said, "for volume \"", "\"").filter(|name| !name.starts_with("pvc-"));
+    let of = volume.map(|name| format!(" (volume \"{name}\")")).unwrap_or_default();
+    let why = said.split_once(" : ").or_else(|| said.split_once(": ")).map_or(said, |(_, why)| why);
+    if let Some(missing) = container::missing_object(why) {
+        return (Code::VolumeMissing, Class::Repeated, format!("{}{of}", missing.shown));
+    }
+    if let Some((before, key)) =
+        why.split_once("non-existent ").and_then(|(kind, key)| Some((kind, key.split_once(": ")?.1)))
+    {
+        let kind = if before.contains("secret") { "Secret" } else { "ConfigMap" };
+        return (Code::VolumeMissing, Class::Repeated, format!("{kind} of the pod has no key \"{key}\"{of}"));
+    }
+    if said.contains("Multi-Attach") {
+        let message = format!("a volume is still in use on another node{of}");
+        return (Code::VolumeMount, Class::Timed, message);
+    }
+    if why.contains("hostPath type check failed") {
+        return (Code::VolumeMount, Class::Repeated, format!("{why}{of}"));
+    }
+    let is_environment =
+        text::has_any(said, &["timed out", "DeadlineExceeded", "deadline exceeded", "connection refused"])
+            || said.starts_with(SUMMARY);
+    let class = if is_environment { Class::Environment } else { Class::Timed };
+    (Code::VolumeMount, class, format!("a volume cannot be mounted{of}: {why}"))
+}
+
+fn sandbox(case: &Case<'_>) -> Option<Finding> {
+    const REASONS: &[&str] = &["FailedCreatePodSandBox", "FailedCreatePodSandbox"];
+    let last = case.reported(REASONS).last()?;
+    let said = text::of_event(&last.message);
+    let count = pod::count(case.reported(REASONS));
+    let since = pod::first(case.reported(REASONS));
+    if let Some(handler) = text::between(said, "no runtime for \"", "\"") {
+        let message = format!("runtime \"{handler}\" is not configured on the node");
+        return Some(case.finding(Code::Sandbox, Class::Repeated, &message).seen(count).since(since));
+    }
+    let class = if count < SANDBOXES { Class::Transient } else { Class::Environment };
+    let why = said.rsplit_once("desc = ").map_or(said, |(_, why)| why);
+    let why = why.strip_prefix("Failed to create pod sandbox: ").unwrap_or(why);
+    let message = format!("the pod's sandbox cannot be made: {why}");
+    Some(case.finding(Code::Sandbox, class, &message).seen(count).since(since))
+}

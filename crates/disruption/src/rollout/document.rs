@@ -130,11 +130,11 @@ pub struct RolloutPods {
     pub desired: i32,
     /// Pods of the newest version.
     pub updated: i32,
-    /// Pods of the newest version that are Ready.
+    /// Pods that are Ready, of the newest version or kept at theirs by a partition.
     pub ready: i32,
-    /// Pods of the newest version that have been Ready for long enough.
+    /// The same that have been Ready for long enough.
     pub available: i32,
-    /// Pods of other versions that should go, without those that stop.
+    /// Pods that have yet to go, without those that stop.
     pub old: i32,
     /// Pods that stop.
     pub terminating: i32,

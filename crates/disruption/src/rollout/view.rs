@@ -36,6 +36,7 @@ pub struct Subject<'a> {
     /// What was reported about it, its revisions and its pods, oldest first.
     pub incidents: Vec<&'a Incident>,
     nodes: &'a BTreeMap<NodeName, Node>,
+    unknown: &'a BTreeMap<Kind, Unreadable>,
 }
 
 impl View {
@@ -135,7 +136,7 @@ impl View {
         };
         let mut incidents: Vec<&Incident> = self.incidents.values().filter(concerns).collect();
         incidents.sort_by_key(|incident| incident.last_at);
-        Subject { now, rollout, revisions, pods, incidents, nodes: &self.nodes }
+        Subject { now, rollout, revisions, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
     }
 
     /// The newest time that any object tells: the moment of a file that does not say.
@@ -211,6 +212,11 @@ impl<'a> Subject<'a> {
     /// The node of this name, as far as nodes could be read.
     pub fn node(&self, name: &NodeName) -> Option<&'a Node> {
         self.nodes.get(name)
+    }
+
+    /// Whether a kind could be read: of one that could not, no object says nothing.
+    pub fn knows(&self, kind: Kind) -> bool {
+        !self.unknown.contains_key(&kind)
     }
 
     /// The revision with this number.

@@ -1,6 +1,9 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
 pub mod document;
+#[cfg(test)]
+mod scene;
+pub mod target;
 pub mod template;
 pub mod verdict;
 pub mod view;

@@ -1,6 +1,7 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
 pub mod document;
+pub mod patch;
 #[cfg(test)]
 mod scene;
 pub mod target;

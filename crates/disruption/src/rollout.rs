@@ -1,9 +1,15 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
 pub mod document;
+pub mod event;
 #[cfg(test)]
 mod fixture;
+pub mod options;
+pub mod patch;
+#[cfg(test)]
+mod scene;
 pub mod status;
+pub mod target;
 pub mod template;
 pub mod verdict;
 pub mod view;

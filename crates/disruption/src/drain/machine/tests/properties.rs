@@ -236,7 +236,9 @@ proptest! {
         let result = sim.drain.result();
         for planned in plan.pods.iter().filter(|planned| planned.wave().is_some() && is_fast && !has_jobs) {
             let word = result.pods.iter().find(|pod| pod.uid == planned.pod.uid.0).unwrap();
-            prop_assert_eq!(word.outcome, PodOutcome::Evicted, "{:?} of {:?}", word, result);
+            // The StatefulSet controller removes finished pods itself, perhaps before us.
+            let is_removed = planned.pod.is_finished() && word.outcome == PodOutcome::Gone;
+            prop_assert!(is_removed || word.outcome == PodOutcome::Evicted, "{:?} of {:?}", word, result);
         }
     }
 }

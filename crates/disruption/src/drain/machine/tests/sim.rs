@@ -11,7 +11,7 @@ use crate::{
     budget::arithmetic,
     drain::{
         document::DrainResult,
-        machine::{Drain, choice::WITHOUT_NEWS},
+        machine::{Drain, choice::WITHOUT_NEWS, pod::Tracked},
         options::{Execution, Options, Run},
         plan,
     },
@@ -333,7 +333,9 @@ impl Sim {
         }
         let others = self.in_flight.iter().filter(|other| *other != uid);
         let draws = |pod: &&Pod| covers(&budget) && budget.covers(&pod.name.namespace, &pod.labels) && pod.ready;
-        let pods = others.map(|other| &self.drain.pods[self.drain.by_uid[other]]).filter(|other| other.is_there);
+        // What was given up (its node was deleted, or has stopped) is the server's to count.
+        let counts = |other: &&Tracked| other.is_there && !other.is_ended();
+        let pods = others.map(|other| &self.drain.pods[self.drain.by_uid[other]]).filter(counts);
         let under_way = pods
             .map(|other| &other.pod)
             .filter(draws)

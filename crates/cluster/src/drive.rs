@@ -1,8 +1,9 @@
 //! Runs a machine: feeds it what happens in the cluster, and performs what it asks for.
 
-use std::{mem, time::Duration};
+use std::{io, mem, time::Duration};
 
 use disruption::action::{Action, Input, Machine};
+use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -15,7 +16,7 @@ use crate::{
     connect::Connection,
     look, objects,
     observe::Versions,
-    watch,
+    signals, watch,
 };
 
 /// Runs a machine to its end. Its watches go on from `versions`; its clock begins at `start`, the server's time now.
@@ -58,6 +59,32 @@ pub async fn drive<M: Machine>(
                 std::panic::resume_unwind(error.into_panic());
             }
         }
+    }
+}
+
+/// [`drive`] under signals: the first one tells the machine that the user wants it to end, the second leaves at once.
+/// Whether the machine came to its end.
+///
+/// # Errors
+/// The operating system does not hand signals over.
+pub async fn drive_until_interrupted<M: Machine>(
+    connection: &Connection,
+    machine: &mut M,
+    versions: &Versions,
+    start: Timestamp,
+    tell: impl FnMut(Option<Timestamp>, M::Event),
+) -> io::Result<bool> {
+    let mut interrupts = signals::interrupts()?;
+    let (first, interrupted) = unbounded_channel();
+    let second = async {
+        interrupts.next().await;
+        // Nobody listens once the machine has finished.
+        let _ = first.send(());
+        interrupts.next().await;
+    };
+    tokio::select! {
+        () = drive(connection, machine, versions, start, interrupted, tell) => Ok(true),
+        () = second => Ok(false),
     }
 }
 

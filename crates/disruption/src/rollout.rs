@@ -5,6 +5,7 @@ pub mod event;
 #[cfg(test)]
 mod fixture;
 pub mod options;
+pub mod owner;
 pub mod patch;
 #[cfg(test)]
 mod scene;

@@ -64,7 +64,8 @@ impl CliError {
         self
     }
 
-    fn cluster(message: impl Into<String>) -> Self {
+    /// A sentence of kubectl's that takes no prefix.
+    pub fn cluster(message: impl Into<String>) -> Self {
         Self { kind: Kind::Cluster, ..Self::new(message) }
     }
 

@@ -13,3 +13,4 @@ pub mod styles;
 pub mod table;
 pub mod text;
 pub mod values;
+pub mod version;

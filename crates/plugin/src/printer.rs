@@ -135,6 +135,17 @@ impl Output {
         Ok(())
     }
 
+    /// Prints one document of a stream: a line of JSON, or a document of YAML.
+    pub fn streamed(&mut self, format: Format, document: &impl Serialize) -> Result<(), CliError> {
+        match format {
+            Format::Json => self.json_line(document),
+            Format::Yaml => {
+                self.line("---");
+                self.document(format, document)
+            }
+        }
+    }
+
     /// How things look here.
     pub fn styles(&self) -> &Styles {
         &self.styles

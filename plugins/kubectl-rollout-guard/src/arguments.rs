@@ -17,6 +17,7 @@ use plugin::{
     error::CliError,
     exit,
     values::{self, DryRunFlag, OutputFlag},
+    version::VersionFlags,
 };
 
 /// Watch rollouts, say why they stall, and bring the last good version back
@@ -216,12 +217,6 @@ pub(crate) struct VerifyFlags {
     /// A URL that must answer, repeatable
     #[arg(long = "probe", value_name = "URL", value_parser = url)]
     probes: Vec<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct VersionFlags {
-    #[command(flatten)]
-    pub(crate) output: OutputFlag,
 }
 
 /// `--on-stall`.

@@ -7,13 +7,12 @@ mod report;
 mod run;
 mod status;
 mod undo;
-mod version;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use disruption::outcome::Exit;
-use plugin::{cli, error::CliError, shell::Shell};
+use plugin::{cli, error::CliError, shell::Shell, version};
 
 fn main() -> ExitCode {
     cli::run(run)
@@ -25,7 +24,7 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
         Some(Command::Run(flags)) => run::run(flags, shell).await,
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
         Some(Command::Undo(flags)) => undo::run(&flags, shell).await,
-        Some(Command::Version(flags)) => version::run(&flags, shell),
+        Some(Command::Version(flags)) => version::run(&flags, "rollout-guard", env!("CARGO_PKG_VERSION"), shell),
         None => guard::run(&arguments.guard, shell).await,
     }
 }

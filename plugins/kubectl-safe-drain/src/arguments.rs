@@ -18,6 +18,7 @@ use plugin::{
     error::CliError,
     exit,
     values::{self, DryRunFlag, OutputFlag},
+    version::VersionFlags,
 };
 
 /// Empty nodes for maintenance without breaking what runs on them
@@ -191,12 +192,6 @@ enum Failure {
     Auto,
     Uncordon,
     Keep,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct VersionFlags {
-    #[command(flatten)]
-    pub(crate) output: OutputFlag,
 }
 
 /// Which nodes: by name or by selector.

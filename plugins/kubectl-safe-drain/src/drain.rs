@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use cluster::{act, drive, observe::WantedNodes, signals};
+use cluster::{act, drive, observe::WantedNodes};
 use disruption::{
     drain::{
         document::{DrainPlan, DrainResult, PlannedPod, PodAction, PodReason, ReasonSeverity},
@@ -15,9 +15,7 @@ use disruption::{
     },
     outcome::Exit,
 };
-use futures::StreamExt;
 use plugin::{error::CliError, shell::Shell};
-use tokio::sync::mpsc;
 
 use crate::{
     arguments::DrainFlags,
@@ -55,20 +53,11 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
     }
 
     let format = flags.output.output;
-    let mut interrupts = signals::interrupts().map_err(|error| CliError::new(format!("signals: {error}")))?;
-    let (first, interrupted) = mpsc::unbounded_channel();
-    let second = async {
-        interrupts.next().await;
-        // Nobody listens once the drain is over.
-        let _ = first.send(());
-        interrupts.next().await;
-    };
     let mut reporter = Reporter::new(&mut shell.printer, format);
     let tell = |at, event| reporter.tell(at, &event);
-    let ended = tokio::select! {
-        () = drive::drive(&connection, &mut drain, &versions, start, interrupted, tell) => true,
-        () = second => false,
-    };
+    let ended = drive::drive_until_interrupted(&connection, &mut drain, &versions, start, tell)
+        .await
+        .map_err(|error| CliError::new(format!("signals: {error}")))?;
     if !ended {
         shell.printer.err.line("interrupted again: out at once; what was asked for goes on without us");
         return Ok(Exit::Interrupted);

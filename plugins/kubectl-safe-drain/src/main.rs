@@ -9,13 +9,12 @@ mod render;
 mod repair;
 mod report;
 mod status;
-mod version;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use disruption::outcome::Exit;
-use plugin::{cli, error::CliError, shell::Shell, values::DryRun};
+use plugin::{cli, error::CliError, shell::Shell, values::DryRun, version};
 
 fn main() -> ExitCode {
     cli::run(run)
@@ -32,7 +31,7 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
         Some(Command::Uncordon(flags)) => cordon::run(&flags, cordon::Wish::Schedulable, shell).await,
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
         Some(Command::Repair(flags)) => repair::run(&flags, shell).await,
-        Some(Command::Version(flags)) => version::run(&flags, shell),
+        Some(Command::Version(flags)) => version::run(&flags, "safe-drain", env!("CARGO_PKG_VERSION"), shell),
         None => drain(arguments.drain, shell).await,
     }
 }

@@ -81,7 +81,7 @@ impl<'a> Reporter<'a> {
             DryRun::Client => "client",
             DryRun::Server => "server",
         };
-        if let Err(error) = write(self.printer, format, &document) {
+        if let Err(error) = self.printer.out.streamed(format, &document) {
             self.failure.get_or_insert(error);
         }
     }
@@ -90,7 +90,7 @@ impl<'a> Reporter<'a> {
     pub(crate) fn end(self, result: &DrainResult) -> Result<(), CliError> {
         match (self.failure, self.format) {
             (Some(failure), _) => Err(failure),
-            (None, Some(format)) => write(self.printer, format, result),
+            (None, Some(format)) => self.printer.out.streamed(format, result),
             (None, None) => {
                 tell_what_is_left(self.printer, result);
                 Ok(())
@@ -161,17 +161,6 @@ impl<'a> Reporter<'a> {
                     self.printer.error(&CliError::new(message));
                 }
             },
-        }
-    }
-}
-
-/// Writes one document of a stream.
-fn write(printer: &mut Printer, format: Format, document: &impl Serialize) -> Result<(), CliError> {
-    match format {
-        Format::Json => printer.out.json_line(document),
-        Format::Yaml => {
-            printer.out.line("---");
-            printer.out.document(format, document)
         }
     }
 }

@@ -85,6 +85,8 @@ codes! {
     Starting,
     /// A readiness gate is not True.
     ReadinessGate,
+    /// A URL that must answer does not.
+    ProbeFailed,
     /// The container is being created.
     Creating,
     /// A volume's object does not exist, or lacks the key.

@@ -1,0 +1,89 @@
+//! Who else writes a workload: tools that would revert an undo, or that will not know of it.
+
+use crate::model::Rollout;
+
+/// A tool that manages a workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManagedBy {
+    /// Argo CD, which reverts changes within seconds where it heals by itself.
+    ArgoCd,
+    /// Flux, which reverts changes at its next reconciliation.
+    Flux,
+    /// The controller of another object, in words: `Widget shop`.
+    Controller(String),
+    /// Helm, whose next upgrade starts from what it believes to be there.
+    Helm,
+}
+
+/// The tool that manages a workload, by the marks that it leaves.
+pub fn managed_by(rollout: &Rollout) -> Option<ManagedBy> {
+    let marked = |key: &str| rollout.labels.contains_key(key) || rollout.annotations.contains_key(key);
+    if marked("argocd.argoproj.io/instance") || marked("argocd.argoproj.io/tracking-id") {
+        return Some(ManagedBy::ArgoCd);
+    }
+    if marked("kustomize.toolkit.fluxcd.io/name") || marked("helm.toolkit.fluxcd.io/name") {
+        return Some(ManagedBy::Flux);
+    }
+    if let Some(owner) = &rollout.controller {
+        return Some(ManagedBy::Controller(format!("{} {}", owner.kind, owner.name)));
+    }
+    let is_helms = rollout.labels.get("app.kubernetes.io/managed-by").is_some_and(|tool| tool == "Helm");
+    (is_helms || marked("meta.helm.sh/release-name")).then_some(ManagedBy::Helm)
+}
+
+impl ManagedBy {
+    /// Whether it would take an undo back.
+    pub fn reverts(&self) -> bool {
+        match self {
+            Self::ArgoCd | Self::Flux | Self::Controller(_) => true,
+            Self::Helm => false,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::ArgoCd => "Argo CD",
+            Self::Flux => "Flux",
+            Self::Controller(owner) => owner,
+            Self::Helm => "Helm",
+        }
+    }
+
+    /// How the version is changed for good.
+    pub fn way(&self) -> &'static str {
+        match self {
+            Self::ArgoCd | Self::Flux => "change it where it takes it from (git revert), or suspend it first",
+            Self::Controller(_) => "change that object instead",
+            Self::Helm => "its history does not know of an undo: helm rollback brings the whole release back",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::RolloutKind;
+
+    #[test]
+    fn marks_of_tools() {
+        #[track_caller]
+        fn check(metadata: &Value, expected: Option<&str>, reverts: bool) {
+            let object = json!({"metadata": metadata, "spec": {"selector": {}, "template": {}}});
+            let managed = managed_by(&Rollout::read(RolloutKind::Deployment, object).unwrap());
+            assert_eq!(managed.as_ref().map(ManagedBy::name), expected, "{metadata}");
+            assert_eq!(managed.is_some_and(|managed| managed.reverts()), reverts, "{metadata}");
+        }
+        check(&json!({}), None, false);
+        check(&json!({"labels": {"app.kubernetes.io/instance": "shop"}}), None, false);
+        check(&json!({"labels": {"argocd.argoproj.io/instance": "shop"}}), Some("Argo CD"), true);
+        check(&json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop"}}), Some("Argo CD"), true);
+        check(&json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}), Some("Flux"), true);
+        check(&json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), Some("Helm"), false);
+        check(&json!({"annotations": {"meta.helm.sh/release-name": "shop"}}), Some("Helm"), false);
+        let owner = json!({"apiVersion": "x/v1", "kind": "Widget", "name": "w", "uid": "u", "controller": true});
+        check(&json!({"ownerReferences": [owner]}), Some("Widget w"), true);
+    }
+}

@@ -1,0 +1,113 @@
+//! Looks at workloads before anything is done with them: what is there, who else writes it, and which rights are missing.
+
+use std::collections::BTreeSet;
+
+use cluster::{
+    connect::Connection,
+    observe::rollouts::{ObservedRollouts, WantedRollouts, observe_rollouts},
+    rights,
+};
+use disruption::{
+    drain::rights::{Right, Scope},
+    model::{Rollout, RolloutKind},
+    outcome::Exit,
+    rollout::{owner, view::View},
+    snapshot::{Kind, Unreadable},
+};
+use plugin::{error::CliError, shell::Shell};
+
+/// What was seen.
+pub(crate) struct Look {
+    pub(crate) connection: Connection,
+    pub(crate) observed: ObservedRollouts,
+    /// What was named and does not exist has been told as an error.
+    pub(crate) exit: Exit,
+}
+
+/// Looks at the workloads that are meant. What is named and not there is told, and the others go on, as for kubectl.
+pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<Look, CliError> {
+    let connection = shell.connect()?;
+    // On the heap: many lists at once are too large for every caller's stack.
+    let observed = Box::pin(observe_rollouts(&connection, connection.namespace(), wanted)).await?;
+    let mut exit = Exit::Done;
+    for (kind, name) in &observed.missing {
+        let resource = format!("{}.apps", kind.plural());
+        let message = format!("Error from server (NotFound): {resource} {:?} not found", name.name);
+        shell.printer.error(&CliError::cluster(message));
+        exit = Exit::Error;
+    }
+    warn_of_unknowns(&observed.view, shell);
+    if observed.targets.is_empty() && observed.missing.is_empty() {
+        shell.printer.err.line(format_args!("No resources found in {} namespace.", connection.namespace()));
+    }
+    Ok(Look { connection, observed, exit })
+}
+
+/// Says what could not be read, once a kind.
+pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
+    for (kind, why) in &view.unknown {
+        let without = match kind {
+            Kind::Incident => "causes that only events tell are not found",
+            Kind::Pod => "causes that pods tell are not found",
+            Kind::Node => "nodes that do not answer are not known",
+            _ => "earlier revisions are not known",
+        };
+        match why {
+            Unreadable::Forbidden(message) | Unreadable::Failed(message) => {
+                shell.printer.warning(&format!("{} could not be read, so that {without}: {message}", kind.resource()));
+            }
+            // Files are made of what somebody thought to be enough.
+            Unreadable::NotInFile => {}
+        }
+    }
+}
+
+/// Refuses what another tool manages and would change back; notes what another tool will not know of.
+pub(crate) fn check_owners(observed: &ObservedRollouts, force: bool, shell: &mut Shell) -> Result<(), CliError> {
+    for rollout in targets(observed) {
+        let Some(managed) = owner::managed_by(rollout) else { continue };
+        let (shown, name, way) = (rollout.shown(), managed.name(), managed.way());
+        if managed.reverts() && !force {
+            let message = format!("{shown} is managed by {name}, which would revert an undo");
+            return Err(CliError::new(message)
+                .hint(way)
+                .hint("--force undoes all the same; --on-stall=report only watches")
+                .exit(Exit::Refused));
+        }
+        shell.printer.err.line(format_args!("note: {shown} is managed by {name}: {way}"));
+    }
+    Ok(())
+}
+
+/// The rights without which the workloads cannot be undone: the first that is missing, as an error.
+pub(crate) async fn missing_right(
+    connection: &Connection,
+    observed: &ObservedRollouts,
+) -> Result<Option<CliError>, CliError> {
+    let kinds: BTreeSet<RolloutKind> = observed.targets.iter().map(|(kind, _)| *kind).collect();
+    let patch = |kind: &RolloutKind| Right { verb: "patch", group: "apps", resource: kind.plural(), subresource: "" };
+    let mut needed: Vec<Right> = kinds.iter().map(patch).collect();
+    if kinds.contains(&RolloutKind::StatefulSet) {
+        needed.push(Right { verb: "delete", group: "", resource: "pods", subresource: "" });
+    }
+    let scope = Scope { namespace: Some(connection.namespace()), name: None };
+    let questions: Vec<_> = needed.iter().map(|right| (*right, scope)).collect();
+    let granted = rights::ask(connection, &questions).await?;
+    let missing = needed.into_iter().zip(granted).find(|(_, granted)| !granted);
+    Ok(missing.map(|(right, _)| forbidden(right, connection.namespace())))
+}
+
+fn forbidden(right: Right, namespace: &str) -> CliError {
+    let Right { verb, group, resource, subresource: _ } = right;
+    let dot = if group.is_empty() { "" } else { "." };
+    CliError::new(format!(
+        "forbidden: you cannot {verb} resource \"{resource}{dot}{group}\" in the namespace {namespace:?}, which an undo needs"
+    ))
+    .hint(format!("kubectl auth can-i {verb} {resource}{dot}{group} -n {namespace}"))
+    .exit(Exit::Forbidden)
+}
+
+/// The workloads that are meant, in their order.
+pub(crate) fn targets(observed: &ObservedRollouts) -> impl Iterator<Item = &Rollout> {
+    observed.targets.iter().filter_map(|(kind, name)| observed.view.rollout(*kind, name))
+}

@@ -1,9 +1,11 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
+pub mod describe;
 pub mod document;
 pub mod event;
 #[cfg(test)]
 mod fixture;
+pub mod history;
 pub mod options;
 pub mod owner;
 pub mod patch;

@@ -30,6 +30,23 @@ pub(super) fn template(image: &str) -> Value {
     json!({"metadata": {"labels": {"app": "foo"}}, "spec": {"containers": [{"name": "foo", "image": image}]}})
 }
 
+/// A revision of workload `foo` whose version is its number.
+pub(super) fn revision(rollout: &Rollout, number: i64, template: Value) -> Revision {
+    Revision {
+        name: ObjectName::new(NAMESPACE, format!("foo-{number}")),
+        uid: Uid(format!("revision-{number}")),
+        owner: owner(rollout.kind.as_str(), &rollout.uid.0),
+        labels: [].into(),
+        number: Some(number),
+        version: VersionKey(number.to_string()),
+        template,
+        created_at: Some(now() - SignedDuration::from_hours(100 - number)),
+        change_cause: None,
+        counts: None,
+        failure: None,
+    }
+}
+
 /// A workload with what belongs to it.
 pub(super) struct Scene {
     view: View,
@@ -55,21 +72,9 @@ impl Scene {
         Self { view: View::default(), rollout, pods: 0 }
     }
 
-    /// With a revision whose version is its number.
+    /// With a [`revision`].
     pub(super) fn revision(self, number: i64, template: Value) -> Self {
-        let revision = Revision {
-            name: ObjectName::new(NAMESPACE, format!("foo-{number}")),
-            uid: Uid(format!("revision-{number}")),
-            owner: owner(self.rollout.kind.as_str(), &self.rollout.uid.0),
-            labels: [].into(),
-            number: Some(number),
-            version: VersionKey(number.to_string()),
-            template,
-            created_at: Some(now() - SignedDuration::from_hours(100 - number)),
-            change_cause: None,
-            counts: None,
-            failure: None,
-        };
+        let revision = revision(&self.rollout, number, template);
         self.with_revision(revision)
     }
 

@@ -1,0 +1,367 @@
+//! The revisions of a workload, as we tell them and as kubectl does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use thiserror::Error;
+
+use super::{
+    describe,
+    document::{HistoryRevision, RevisionMark, RolloutHistory, RolloutWorkload},
+    template,
+    view::Subject,
+};
+use crate::{
+    document::API_VERSION,
+    model::{CHANGE_CAUSE_ANNOTATION, ObjectName, Revision, Rollout, RolloutKind, TEMPLATE_HASH_LABEL, VersionKey},
+    snapshot::Kind,
+};
+
+/// The annotation on a workload with the versions that were proven bad: a JSON array of their keys.
+pub const BAD_VERSIONS_ANNOTATION: &str = "kubectl-rollout-guard/bad-versions";
+
+/// The revisions of a workload.
+#[derive(Debug, Clone)]
+pub struct History<'a> {
+    /// Whose they are.
+    pub rollout: &'a Rollout,
+    /// By number, which is the order in which they were rolled out last. Of several with one number, as kubectl, the last
+    /// by name.
+    pub entries: Vec<Entry<'a>>,
+    /// Revisions whose number cannot be read: kubectl warns and leaves them out.
+    pub unnumbered: Vec<&'a ObjectName>,
+}
+
+/// One revision.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// Its number.
+    pub number: i64,
+    /// The object that holds it.
+    pub revision: &'a Revision,
+    /// Container to image.
+    pub images: BTreeMap<String, String>,
+    /// Its pods that are Ready; none where neither a `ReplicaSet` nor pods tell.
+    pub ready: Option<i32>,
+    /// Why it was rolled out, in somebody's words.
+    pub change_cause: Option<&'a str>,
+    /// What is to be known about it.
+    pub marks: BTreeSet<RevisionMark>,
+}
+
+/// A history has no revision of the wanted number. The text is kubectl's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("unable to find the specified revision")]
+pub struct UnknownRevision;
+
+/// The revisions of a workload. `last_good` is the number of the last one that was seen to be good.
+pub fn history<'a>(subject: &Subject<'a>, last_good: Option<i64>) -> History<'a> {
+    // The server lists by name, and kubectl keeps the last of a number.
+    let mut revisions = subject.revisions.clone();
+    revisions.sort_by_key(|revision| &revision.name);
+    let numbered: BTreeMap<i64, &Revision> =
+        revisions.iter().filter_map(|revision| Some((revision.number?, *revision))).collect();
+    let bad = bad_versions(subject.rollout);
+    let current = subject.current().map(|revision| &revision.uid);
+    let before = std::iter::once(None).chain(numbered.values().copied().map(Some));
+    let entries = numbered.iter().zip(before).map(|((&number, &revision), before)| {
+        let marks = [
+            (RevisionMark::Current, current == Some(&revision.uid)),
+            (RevisionMark::LastGood, last_good == Some(number)),
+            (RevisionMark::Bad, bad.contains(&revision.version)),
+            (RevisionMark::RestartOnly, before.is_some_and(|before| is_restart(before, revision))),
+        ];
+        Entry {
+            number,
+            revision,
+            images: template::images(&revision.template),
+            ready: ready(subject, revision),
+            change_cause: change_cause(revision),
+            marks: marks.into_iter().filter(|(_, holds)| *holds).map(|(mark, _)| mark).collect(),
+        }
+    });
+    History {
+        rollout: subject.rollout,
+        entries: entries.collect(),
+        unnumbered: revisions.iter().filter(|it| it.number.is_none()).map(|it| &it.name).collect(),
+    }
+}
+
+/// The versions of a workload that were proven bad; none where the annotation is not what we write.
+pub fn bad_versions(rollout: &Rollout) -> BTreeSet<VersionKey> {
+    let text = rollout.annotations.get(BAD_VERSIONS_ANNOTATION);
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+impl History<'_> {
+    /// The history as a document.
+    pub fn document(&self) -> RolloutHistory {
+        RolloutHistory {
+            api_version: API_VERSION.to_owned(),
+            kind: "RolloutHistory".to_owned(),
+            workload: RolloutWorkload::of(self.rollout),
+            revisions: self.entries.iter().map(HistoryRevision::from).collect(),
+        }
+    }
+
+    /// The revision of this number.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn entry(&self, number: i64) -> Result<&Entry<'_>, UnknownRevision> {
+        self.entries.iter().find(|entry| entry.number == number).ok_or(UnknownRevision)
+    }
+
+    /// Exactly what `kubectl rollout history` prints, of all revisions or of one.
+    ///
+    /// # Errors
+    /// There is no such revision.
+    pub fn plain(&self, revision: Option<i64>) -> Result<String, UnknownRevision> {
+        let revision = revision.filter(|revision| *revision > 0);
+        let text = match revision {
+            _ if self.entries.is_empty() => "No rollout history found.".to_owned(),
+            Some(number) => self.entry(number)?.describe(self.rollout.kind),
+            None => self.table(),
+        };
+        let with = revision.map(|revision| format!("with revision #{revision}")).unwrap_or_default();
+        Ok(format!("{}.apps/{} {with}\n{text}\n", self.rollout.kind.singular(), self.rollout.name.name))
+    }
+
+    /// Go's tabwriter pads all but the last column with two blanks at least.
+    fn table(&self) -> String {
+        const HEAD: &str = "REVISION";
+        let numbers: Vec<String> = self.entries.iter().map(|entry| entry.number.to_string()).collect();
+        let width = numbers.iter().map(String::len).max().unwrap_or_default().max(HEAD.len()) + 2;
+        let mut text = format!("{HEAD:width$}CHANGE-CAUSE\n");
+        for (number, entry) in numbers.iter().zip(&self.entries) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{number:width$}{}", entry.change_cause.unwrap_or("<none>"));
+        }
+        text
+    }
+}
+
+impl Entry<'_> {
+    /// The template as kubectl has it: a `ReplicaSet`'s names its version, and says why it was rolled out.
+    fn describe(&self, kind: RolloutKind) -> String {
+        let mut template = self.revision.template.clone();
+        if kind == RolloutKind::Deployment {
+            if !self.revision.version.0.is_empty() {
+                template["metadata"]["labels"][TEMPLATE_HASH_LABEL] = self.revision.version.0.as_str().into();
+            }
+            if let Some(cause) = self.change_cause {
+                template["metadata"]["annotations"][CHANGE_CAUSE_ANNOTATION] = cause.into();
+            }
+        }
+        describe::template(&template)
+    }
+}
+
+impl From<&Entry<'_>> for HistoryRevision {
+    fn from(entry: &Entry<'_>) -> Self {
+        let Entry { number, revision, images, ready, change_cause, marks } = entry;
+        Self {
+            revision: *number,
+            version: revision.version.0.clone(),
+            created_at: revision.created_at,
+            images: images.clone(),
+            ready: *ready,
+            change_cause: change_cause.map(str::to_owned),
+            marks: marks.iter().copied().collect(),
+        }
+    }
+}
+
+fn is_restart(before: &Revision, revision: &Revision) -> bool {
+    template::same_but_for_a_restart(&before.template, &revision.template)
+        && !template::same(&before.template, &revision.template)
+}
+
+fn ready(subject: &Subject<'_>, revision: &Revision) -> Option<i32> {
+    if let Some(counts) = revision.counts {
+        return Some(counts.ready);
+    }
+    let ready = || subject.pods_of(&revision.version).into_iter().filter(|pod| pod.is_ready() && !pod.is_finished());
+    subject.knows(Kind::Pod).then(|| i32::try_from(ready().count()).unwrap_or(i32::MAX))
+}
+
+/// That of the object, else, for a `ReplicaSet`, that of the template (`DeploymentHistoryViewer`).
+fn change_cause(revision: &Revision) -> Option<&str> {
+    let of_object = revision.change_cause.as_deref().filter(|cause| !cause.is_empty());
+    let is_replica_set = revision.owner.is("apps", RolloutKind::Deployment.as_str());
+    let of_template = || revision.template.get("metadata")?.get("annotations")?.get(CHANGE_CAUSE_ANNOTATION)?.as_str();
+    of_object.or_else(|| of_template().filter(|cause| is_replica_set && !cause.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        super::fixture::{Scene, revision, template, workload},
+        *,
+    };
+    use crate::model::RevisionCounts;
+
+    /// kubectl's H1: a Deployment with four revisions, the later two with a cause.
+    fn four() -> Scene {
+        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({"observedGeneration": 1}));
+        let of = |number: i64, cause: Option<&str>| Revision {
+            version: VersionKey(String::new()),
+            change_cause: cause.map(str::to_owned),
+            ..revision(&rollout, number, template(&format!("foo:{number}")))
+        };
+        let revisions = [of(1, None), of(2, None), of(3, Some("foo change cause")), of(4, Some("bar change cause"))];
+        revisions.into_iter().fold(Scene::new(rollout.clone()), Scene::with_revision)
+    }
+
+    #[test]
+    fn kubectls_table() {
+        insta::assert_snapshot!(history(&four().subject(), None).plain(None).unwrap());
+    }
+
+    /// kubectl's H2.
+    #[test]
+    fn kubectls_detail() {
+        let expected = "deployment.apps/foo with revision #3\nPod Template:\n  Labels:\tapp=foo\n  \
+            Annotations:\tkubernetes.io/change-cause: foo change cause\n  Containers:\n   foo:\n    Image:\tfoo:3\n    \
+            Port:\t<none>\n    Host Port:\t<none>\n    Environment:\t<none>\n    Mounts:\t<none>\n  Volumes:\t<none>\n  \
+            Node-Selectors:\t<none>\n  Tolerations:\t<none>\n\n";
+        assert_eq!(history(&four().subject(), None).plain(Some(3)).unwrap(), expected);
+        let scene = Scene::of(RolloutKind::Deployment, &json!({}));
+        let plain = history(&scene.subject(), None).plain(Some(2)).unwrap();
+        assert!(plain.contains("  Labels:\tapp=foo\n\tpod-template-hash=2\n  Containers:\n"), "{plain}");
+    }
+
+    /// kubectl's H3: `-o json` without a revision gives all of them.
+    #[test]
+    fn the_document() {
+        let scene = four().pods(&["4 ready"]);
+        insta::assert_json_snapshot!(history(&scene.subject(), Some(3)).document());
+    }
+
+    /// kubectl's H4 and H5: its own words for each kind, and where there is nothing.
+    #[test]
+    fn what_kubectl_prints() {
+        #[track_caller]
+        fn check(scene: &Scene, revision: Option<i64>, expected: &str) {
+            let plain = history(&scene.subject(), None).plain(revision);
+            assert_eq!(plain.unwrap_or_else(|error| error.to_string()), expected);
+        }
+        let one = |kind| {
+            let status = json!({"replicas": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+                "desiredNumberScheduled": 0});
+            Scene::new(workload(kind, &json!({}), &status)).revision(1, template("nginx"))
+        };
+        let table = |kind: &str| format!("{kind}.apps/foo \nREVISION  CHANGE-CAUSE\n1         <none>\n\n");
+        let detail = |kind: &str| {
+            format!(
+                "{kind}.apps/foo with revision #1\nPod Template:\n  Labels:\tapp=foo\n  Containers:\n   foo:\n    \
+                Image:\tnginx\n    Port:\t<none>\n    Host Port:\t<none>\n    Environment:\t<none>\n    Mounts:\t<none>\n  \
+                Volumes:\t<none>\n  Node-Selectors:\t<none>\n  Tolerations:\t<none>\n\n"
+            )
+        };
+        for (kind, name) in [(RolloutKind::StatefulSet, "statefulset"), (RolloutKind::DaemonSet, "daemonset")] {
+            check(&one(kind), None, &table(name));
+            check(&one(kind), Some(0), &table(name));
+            check(&one(kind), Some(1), &detail(name));
+            check(&one(kind), Some(2), "unable to find the specified revision");
+        }
+        let nothing = Scene::new(workload(RolloutKind::Deployment, &json!({}), &json!({})));
+        check(&nothing, None, "deployment.apps/foo \nNo rollout history found.\n");
+        check(&nothing, Some(2), "deployment.apps/foo with revision #2\nNo rollout history found.\n");
+    }
+
+    #[test]
+    fn numbers_that_are_missing_doubled_or_unreadable() {
+        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({}));
+        let named = |name: &str, number: Option<i64>| Revision {
+            name: ObjectName::new("shop", name),
+            uid: crate::model::Uid(name.into()),
+            number,
+            ..revision(&rollout, 1, template(name))
+        };
+        let scene = Scene::new(rollout.clone())
+            .with_revision(named("a", Some(10)))
+            .with_revision(named("b", None))
+            .with_revision(named("c", Some(0)))
+            .with_revision(named("d", Some(9)))
+            .with_revision(named("e", Some(10)));
+        let subject = scene.subject();
+        let history = history(&subject, None);
+        let rows: Vec<(i64, &str)> =
+            history.entries.iter().map(|entry| (entry.number, entry.revision.name.name.as_str())).collect();
+        assert_eq!(rows, [(0, "c"), (9, "d"), (10, "e")]);
+        assert_eq!(history.unnumbered, [&ObjectName::new("shop", "b")]);
+    }
+
+    #[test]
+    fn marks() {
+        #[track_caller]
+        fn check(annotation: Option<&str>, last_good: Option<i64>, expected: [&[RevisionMark]; 4]) {
+            let mut rollout = workload(RolloutKind::Deployment, &json!({"template": template("foo:1")}), &json!({}));
+            let annotation = annotation.map(|text| (BAD_VERSIONS_ANNOTATION.to_owned(), text.to_owned()));
+            rollout.annotations.extend(annotation);
+            let mut restarted = template("foo:2");
+            restarted["metadata"]["annotations"][template::RESTARTED_AT] = "2026-01-01T00:00:00Z".into();
+            let scene = Scene::new(rollout)
+                .revision(2, template("foo:2"))
+                .revision(3, restarted)
+                .revision(7, template("foo:0"))
+                .revision(9, template("foo:1"));
+            let subject = scene.subject();
+            let marks: Vec<Vec<RevisionMark>> = history(&subject, last_good)
+                .entries
+                .iter()
+                .map(|entry| entry.marks.iter().copied().collect())
+                .collect();
+            assert_eq!(marks, expected);
+        }
+        use RevisionMark::{Bad, Current, LastGood, RestartOnly};
+        check(None, None, [&[], &[RestartOnly], &[], &[Current]]);
+        check(Some(r#"["3", "9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[Current, Bad]]);
+        check(Some("3"), Some(8), [&[], &[RestartOnly], &[], &[Current]]);
+    }
+
+    #[test]
+    fn ready_pods() {
+        #[track_caller]
+        fn check(scene: &Scene, expected: [Option<i32>; 2]) {
+            let ready: Vec<Option<i32>> = history(&scene.subject(), None).entries.iter().map(|it| it.ready).collect();
+            assert_eq!(ready, expected);
+        }
+        let pods = ["1 ready", "2 ready", "2 ready", "2 unready", "2 stopping"];
+        let set = || Scene::of(RolloutKind::StatefulSet, &json!({"replicas": 3})).pods(&pods);
+        check(&set(), [Some(1), Some(2)]);
+        check(&set().without_pods(), [None, None]);
+        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({}));
+        let counted = |number: i64, ready: i32| Revision {
+            counts: Some(RevisionCounts { ready, ..RevisionCounts::default() }),
+            ..revision(&rollout, number, template("x"))
+        };
+        let deployment =
+            Scene::new(rollout.clone()).with_revision(counted(1, 4)).with_revision(counted(2, 0)).without_pods();
+        check(&deployment, [Some(4), Some(0)]);
+    }
+
+    #[test]
+    fn whose_cause_counts() {
+        #[track_caller]
+        fn check(kind: RolloutKind, of_object: Option<&str>, of_template: &str, expected: Option<&str>) {
+            let status = json!({"replicas": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+                "desiredNumberScheduled": 0});
+            let mut template = template("x");
+            template["metadata"]["annotations"][CHANGE_CAUSE_ANNOTATION] = of_template.into();
+            let of_object = of_object.map(str::to_owned);
+            let revision =
+                Revision { change_cause: of_object, ..revision(&workload(kind, &json!({}), &status), 1, template) };
+            assert_eq!(change_cause(&revision), expected);
+        }
+        check(RolloutKind::Deployment, Some("set"), "template", Some("set"));
+        check(RolloutKind::Deployment, Some(""), "template", Some("template"));
+        check(RolloutKind::Deployment, None, "", None);
+        check(RolloutKind::DaemonSet, None, "template", None);
+    }
+}

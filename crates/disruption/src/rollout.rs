@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod document;
 pub mod patch;
+pub mod references;
 #[cfg(test)]
 mod scene;
 pub mod target;

@@ -1,5 +1,6 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
+pub mod changes;
 pub mod describe;
 pub mod document;
 pub mod event;
@@ -9,6 +10,7 @@ pub mod history;
 pub mod options;
 pub mod owner;
 pub mod patch;
+pub mod references;
 #[cfg(test)]
 mod scene;
 pub mod status;

@@ -1,6 +1,8 @@
 //! What a machine is told and what it asks for: the only words between the core's decisions and the driver that performs
 //! them.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -356,4 +358,36 @@ pub enum RolloutAnswer {
     Denied(String),
     /// Nobody decided.
     Trouble(Trouble),
+}
+
+impl WantedKind {
+    /// The kind's name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Claim => "PersistentVolumeClaim",
+            Self::PriorityClass => "PriorityClass",
+            Self::RuntimeClass => "RuntimeClass",
+        }
+    }
+
+    /// Whether its objects belong to namespaces.
+    pub const fn has_namespace(self) -> bool {
+        !matches!(self, Self::PriorityClass | Self::RuntimeClass)
+    }
+}
+
+/// Shown as `ConfigMap "cfg" with key mode`.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, namespace: _, name, keys } = self;
+        write!(f, "{} {name:?}", kind.as_str())?;
+        match keys.as_slice() {
+            [] => Ok(()),
+            [key] => write!(f, " with key {key}"),
+            keys => write!(f, " with keys {}", keys.join(", ")),
+        }
+    }
 }

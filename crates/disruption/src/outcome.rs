@@ -66,6 +66,11 @@ impl Exit {
         }
     }
 
+    /// The one with this number.
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::BY_PRECEDENCE.into_iter().find(|exit| exit.code() == code)
+    }
+
     /// What it means, as `--help` says it.
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,5 +1,6 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
+pub mod blame;
 pub mod changes;
 pub mod describe;
 pub mod document;
@@ -7,6 +8,8 @@ pub mod event;
 #[cfg(test)]
 mod fixture;
 pub mod history;
+pub mod look;
+pub mod machine;
 pub mod options;
 pub mod owner;
 pub mod patch;

@@ -243,9 +243,9 @@ fn stable_for(text: &str) -> Result<StableFor, String> {
 }
 
 fn url(text: &str) -> Result<String, String> {
-    let has_host = text.split_once("://").is_some_and(|(scheme, rest)| {
-        matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.starts_with('/')
-    });
+    let has_host = text
+        .split_once("://")
+        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.starts_with('/'));
     if has_host { Ok(text.to_owned()) } else { Err(format!("{text:?} is not a URL such as http://shop.example.com/")) }
 }
 
@@ -264,6 +264,11 @@ impl WorkloadsFlags {
     /// The workloads that are meant.
     pub(crate) fn resolve(&self) -> Result<WantedRollouts, CliError> {
         wanted(&self.workloads, &self.selection, None)
+    }
+
+    /// The same; all there are if none was named.
+    pub(crate) fn resolve_or_everything(&self) -> Result<WantedRollouts, CliError> {
+        wanted(&self.workloads, &self.selection, Some(everything()))
     }
 }
 
@@ -373,7 +378,9 @@ fn wanted(
         }
         ([types], false, _) => {
             kind(types.split(',').next().unwrap_or_default())?;
-            Err(usage(format!("resource(s) were provided, but no name was specified: {types} needs a NAME, -l or --all")))
+            Err(usage(format!(
+                "resource(s) were provided, but no name was specified: {types} needs a NAME, -l or --all"
+            )))
         }
         (_, true, _) => Err(usage("name cannot be provided when a selector is specified")),
         ([types, names @ ..], false, _) => {
@@ -410,8 +417,13 @@ fn kind(text: &str) -> Result<RolloutKind, CliError> {
         "statefulset" | "statefulsets" | "sts" => Ok(RolloutKind::StatefulSet),
         "daemonset" | "daemonsets" | "ds" => Ok(RolloutKind::DaemonSet),
         _ => {
-            let error = CliError::new(format!("{text:?} is not a kind that rolls out: deployment, statefulset or daemonset"));
-            Err(if COMMANDS.contains(&word) { error.hint(format!("{word} is a command here, which goes first")) } else { error })
+            let error =
+                CliError::new(format!("{text:?} is not a kind that rolls out: deployment, statefulset or daemonset"));
+            Err(if COMMANDS.contains(&word) {
+                error.hint(format!("{word} is a command here, which goes first"))
+            } else {
+                error
+            })
         }
     }
 }
@@ -482,7 +494,8 @@ mod tests {
 
     fn parse(args: &str) -> Result<String, String> {
         let words = args.split(' ').filter(|word| !word.is_empty());
-        let parsed = Arguments::try_parse_from(["rollout-guard"].into_iter().chain(words)).map_err(|error| error.to_string())?;
+        let parsed =
+            Arguments::try_parse_from(["rollout-guard"].into_iter().chain(words)).map_err(|error| error.to_string())?;
         match parsed.guard.workloads.resolve().map_err(|error| error.message)? {
             WantedRollouts::Named(named) => {
                 Ok(named.iter().map(|(kind, name)| format!("{}/{name}", kind.singular())).collect::<Vec<_>>().join(" "))

@@ -1,10 +1,6 @@
 //! The guard itself: watches rollouts to their end, and undoes what must be undone.
 
-use cluster::{
-    connect::Connection,
-    drive,
-    observe::rollouts::ObservedRollouts,
-};
+use cluster::{connect::Connection, drive, observe::rollouts::ObservedRollouts};
 use disruption::{
     model::RolloutKind,
     outcome::Exit,
@@ -90,7 +86,9 @@ fn check_revisions(observed: &ObservedRollouts, wanted: Option<i64>) -> Result<(
     }
     for rollout in look::targets(observed).filter(|rollout| rollout.kind == RolloutKind::Deployment) {
         match status::viewer(rollout, wanted) {
-            Err(error @ (status::StatusError::OtherRevision { .. } | status::StatusError::UnreadableRevision { .. })) => {
+            Err(
+                error @ (status::StatusError::OtherRevision { .. } | status::StatusError::UnreadableRevision { .. }),
+            ) => {
                 return Err(CliError::new(error.to_string()));
             }
             _ => {}

@@ -3,7 +3,10 @@
 use disruption::{
     document::ProbeResult,
     rollout::{
-        document::{RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutResult, RolloutWorkload},
+        document::{
+            ChangedPath, RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutResult,
+            RolloutWorkload,
+        },
         event::{Event, Evidence, PodRow, Warning},
     },
 };
@@ -90,8 +93,11 @@ impl<'a> Reporter<'a> {
             return self.printer.out.streamed(format, result);
         }
         for ProbeResult { url, requests, failures, longest_gap_seconds } in probes(result) {
-            let gap = if *failures == 0 { String::new() } else { format!(", {longest_gap_seconds:.1}s at the longest") };
-            self.printer.out.line(format_args!("probe {}: {failures} of {requests} requests failed{gap}", text::one_line(url)));
+            let gap =
+                if *failures == 0 { String::new() } else { format!(", {longest_gap_seconds:.1}s at the longest") };
+            self.printer
+                .out
+                .line(format_args!("probe {}: {failures} of {requests} requests failed{gap}", text::one_line(url)));
         }
         for next in &result.next {
             let word = self.printer.err.styles().hint.style("hint:").to_string();
@@ -154,30 +160,30 @@ impl<'a> Reporter<'a> {
                 };
                 let word = style.style(word(*outcome)).to_string();
                 let line = format!("{}: ", shown(workload));
-                self.printer.out.line(format_args!("{time}  {}{word}: {}", text::one_line(&line), text::one_line(message)));
+                self.printer.out.line(format_args!(
+                    "{time}  {}{word}: {}",
+                    text::one_line(&line),
+                    text::one_line(message)
+                ));
             }
         }
     }
 
-    fn tell_stall(&mut self, time: &str, workload: &RolloutWorkload, cause: &RolloutCause, others: usize, evidence: &Evidence) {
+    fn tell_stall(
+        &mut self,
+        time: &str,
+        workload: &RolloutWorkload,
+        cause: &RolloutCause,
+        others: usize,
+        evidence: &Evidence,
+    ) {
         let RolloutCause { code, class: _, message, changed, paths } = cause;
         let Evidence { probe, pods, warnings } = evidence;
         let out = &mut self.printer.out;
         let word = out.styles().error.style("STALLED").to_string();
         out.line(format_args!("{time}  {}: {word} {code}: {}", shown(workload), text::one_line(message)));
-        let indent = " ".repeat(9);
-        let mut say = |line: &str| out.line(format_args!("{indent}{}", text::one_line(line)));
-        for change in paths {
-            let value = |value: &Option<serde_json::Value>| match value {
-                None => "nothing".to_owned(),
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
-            };
-            say(&format!("changed by this rollout: {} {} -> {}", change.path, value(&change.before), value(&change.after)));
-        }
-        if *changed == Some(false) {
-            say("not changed by this rollout");
-        }
+        tell_changes(self.printer, "         ", *changed, paths);
+        let mut say = |line: &str| self.printer.out.line(format_args!("         {}", text::one_line(line)));
         if others > 0 {
             say(&format!("and {others} more finding{}", if others == 1 { "" } else { "s" }));
         }
@@ -197,6 +203,28 @@ impl<'a> Reporter<'a> {
 
     fn tell_diff(&mut self, diff: &str) {
         tell_diff(self.printer, diff);
+    }
+}
+
+/// Prints a cause, and what the rollout changed of it.
+pub(crate) fn tell_cause(printer: &mut Printer, indent: &str, cause: &RolloutCause) {
+    let RolloutCause { code, class: _, message, changed, paths } = cause;
+    printer.out.line(format_args!("{indent}{code}: {}", text::one_line(message)));
+    tell_changes(printer, indent, *changed, paths);
+}
+
+fn tell_changes(printer: &mut Printer, indent: &str, changed: Option<bool>, paths: &[ChangedPath]) {
+    let value = |value: &Option<serde_json::Value>| match value {
+        None => "nothing".to_owned(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    for ChangedPath { path, before, after } in paths {
+        let line = format!("changed by this rollout: {path} {} -> {}", value(before), value(after));
+        printer.out.line(format_args!("{indent}{}", text::one_line(&line)));
+    }
+    if changed == Some(false) {
+        printer.out.line(format_args!("{indent}not changed by this rollout"));
     }
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::changes::Change;
 use crate::{
     diagnose::{self, Finding},
     document::{ProbeResult, maybe_with_milliseconds, with_milliseconds},
@@ -319,11 +320,18 @@ impl RolloutWorkload {
     }
 }
 
+impl From<Change> for ChangedPath {
+    fn from(change: Change) -> Self {
+        let Change { path, before, after } = change;
+        Self { path, before: before.map(Value::String), after: after.map(Value::String) }
+    }
+}
+
 impl From<&Finding> for RolloutFinding {
     fn from(finding: &Finding) -> Self {
         let Finding { code, class, pod, container, is_init, node: _, count, since: _, message } = finding;
         Self {
-            code: format!("{code:?}"),
+            code: code.as_str().to_owned(),
             class: (*class).into(),
             pod: pod.as_ref().map(|pod| pod.name.clone()),
             container: container.clone(),

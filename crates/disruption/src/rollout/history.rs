@@ -10,17 +10,14 @@ use thiserror::Error;
 use super::{
     describe,
     document::{HistoryRevision, RevisionMark, RolloutHistory, RolloutWorkload},
-    template,
+    target, template,
     view::Subject,
 };
 use crate::{
     document::API_VERSION,
-    model::{CHANGE_CAUSE_ANNOTATION, ObjectName, Revision, Rollout, RolloutKind, TEMPLATE_HASH_LABEL, VersionKey},
+    model::{CHANGE_CAUSE_ANNOTATION, ObjectName, Revision, Rollout, RolloutKind, TEMPLATE_HASH_LABEL},
     snapshot::Kind,
 };
-
-/// The annotation on a workload with the versions that were proven bad: a JSON array of their keys.
-pub const BAD_VERSIONS_ANNOTATION: &str = "kubectl-rollout-guard/bad-versions";
 
 /// The revisions of a workload.
 #[derive(Debug, Clone)]
@@ -63,7 +60,7 @@ pub fn history<'a>(subject: &Subject<'a>, last_good: Option<i64>) -> History<'a>
     revisions.sort_by_key(|revision| &revision.name);
     let numbered: BTreeMap<i64, &Revision> =
         revisions.iter().filter_map(|revision| Some((revision.number?, *revision))).collect();
-    let bad = bad_versions(subject.rollout);
+    let bad = target::bad_versions(subject.rollout);
     let current = subject.current().map(|revision| &revision.uid);
     let before = std::iter::once(None).chain(numbered.values().copied().map(Some));
     let entries = numbered.iter().zip(before).map(|((&number, &revision), before)| {
@@ -87,12 +84,6 @@ pub fn history<'a>(subject: &Subject<'a>, last_good: Option<i64>) -> History<'a>
         entries: entries.collect(),
         unnumbered: revisions.iter().filter(|it| it.number.is_none()).map(|it| &it.name).collect(),
     }
-}
-
-/// The versions of a workload that were proven bad; none where the annotation is not what we write.
-pub fn bad_versions(rollout: &Rollout) -> BTreeSet<VersionKey> {
-    let text = rollout.annotations.get(BAD_VERSIONS_ANNOTATION);
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 impl History<'_> {

@@ -4,9 +4,9 @@
 
 mod evidence;
 mod probes;
-mod track;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use std::collections::BTreeSet;
 
@@ -70,7 +70,6 @@ pub struct Guard {
 struct Surroundings<'a> {
     options: &'a GuardOptions,
     now: Timestamp,
-    started: Timestamp,
     /// Whether every watch stands: what is not seen proves nothing.
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
@@ -121,7 +120,8 @@ impl Guard {
             }
         }
         let exit = self.exit();
-        let reasons: Vec<String> = self.tracks.iter().filter(|track| track.exit() != Exit::Done).map(Track::reason).collect();
+        let reasons: Vec<String> =
+            self.tracks.iter().filter(|track| track.exit() != Exit::Done).map(Track::reason).collect();
         let ends = self.tracks.iter().map(|track| RolloutEnd { probes: self.probes.results(), ..track.end() });
         RolloutResult {
             api_version: API_VERSION.to_owned(),
@@ -139,7 +139,8 @@ impl Guard {
         match input {
             Input::Watched(watch, change) => self.take_in_change(watch, change),
             Input::RolloutPatched { uid, answer } => {
-                if let crate::action::RolloutAnswer::Stands(rollout) | crate::action::RolloutAnswer::Changed(rollout) = &answer
+                if let crate::action::RolloutAnswer::Stands(rollout) | crate::action::RolloutAnswer::Changed(rollout) =
+                    &answer
                 {
                     self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
                 }
@@ -208,7 +209,6 @@ impl Guard {
         let surroundings = Surroundings {
             options: &self.options,
             now: self.now,
-            started: self.started,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
             probes_are_good: self.probes.are_good(),

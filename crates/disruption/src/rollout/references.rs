@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::action::WantedKind;
+use crate::action::{Wanted, WantedKind};
 
 /// An object that a template names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,18 @@ pub struct Reference {
     pub keys: BTreeSet<String>,
     /// Whether pods start without it too.
     pub is_optional: bool,
+}
+
+/// The objects without which the pods of a template cannot start.
+pub fn needed(template: &Value, namespace: &str) -> BTreeSet<Wanted> {
+    let needed = references(template).into_iter().filter(|reference| !reference.is_optional);
+    let wanted = |Reference { kind, name, keys, is_optional: _ }| Wanted {
+        kind,
+        namespace: if kind.has_namespace() { namespace.to_owned() } else { String::new() },
+        name,
+        keys: keys.into_iter().collect(),
+    };
+    needed.map(wanted).collect()
 }
 
 /// What the containers and volumes of a template need, each object once.

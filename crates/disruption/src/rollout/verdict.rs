@@ -384,7 +384,8 @@ fn deadline(subject: &Subject<'_>) -> Option<SignedDuration> {
 fn probes_window(subject: &Subject<'_>) -> SignedDuration {
     let pods = subject.new_pods();
     let windows = pods.iter().flat_map(|pod| &pod.containers).map(|container| {
-        let patience = |probe: &crate::model::Probe| probe.initial_delay + probe.period * probe.failures + probe.timeout;
+        let patience =
+            |probe: &crate::model::Probe| probe.initial_delay + probe.period * probe.failures + probe.timeout;
         let startup = container.startup.as_ref().map_or(0, patience);
         let ready = container.readiness.as_ref();
         let ready = ready.map_or(0, |probe| patience(probe) + probe.period * (probe.successes - 1));

@@ -34,7 +34,8 @@ pub(super) fn log_wanted<'a>(subject: &Subject<'a>, cause: &Finding) -> Option<(
     let pod = pods.into_iter().find(|pod| Some(&pod.name) == cause.pod.as_ref())?;
     let name = cause.container.as_ref()?;
     let container = pod.containers.iter().find(|container| container.name == *name)?;
-    let has_run = container.restarts > 0 || !matches!(container.state, ContainerState::Waiting { .. } | ContainerState::Unknown);
+    let has_run =
+        container.restarts > 0 || !matches!(container.state, ContainerState::Waiting { .. } | ContainerState::Unknown);
     let previous = container.restarts > 0 && !matches!(container.state, ContainerState::Terminated(_));
     has_run.then_some((pod, container.name.as_str(), previous))
 }
@@ -85,9 +86,17 @@ fn state(pod: &PodStatus) -> String {
         return pod.reason.clone();
     }
     let of_container = |container: &ContainerStatus| match &container.state {
-        ContainerState::Waiting { reason, .. } if !reason.is_empty() && reason != "PodInitializing" => Some(reason.clone()),
-        ContainerState::Terminated(termination) if termination.exit_code != 0 || container.role != ContainerRole::Init => {
-            Some(if termination.reason.is_empty() { format!("ExitCode:{}", termination.exit_code) } else { termination.reason.clone() })
+        ContainerState::Waiting { reason, .. } if !reason.is_empty() && reason != "PodInitializing" => {
+            Some(reason.clone())
+        }
+        ContainerState::Terminated(termination)
+            if termination.exit_code != 0 || container.role != ContainerRole::Init =>
+        {
+            Some(if termination.reason.is_empty() {
+                format!("ExitCode:{}", termination.exit_code)
+            } else {
+                termination.reason.clone()
+            })
         }
         _ => None,
     };
@@ -120,11 +129,12 @@ fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let mut told: Vec<_> = told.into_iter().collect();
     told.sort_by_key(|(_, (last, _, _))| *last);
     let told = told.split_off(told.len().saturating_sub(MOST_WARNINGS));
-    let warning = |((kind, reason, message), (_, count, name)): ((&str, &str, &str), (Option<Timestamp>, i32, &str))| Warning {
-        about: format!("{}/{name}", kind.to_lowercase()),
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-        count,
-    };
+    let warning =
+        |((kind, reason, message), (_, count, name)): ((&str, &str, &str), (Option<Timestamp>, i32, &str))| Warning {
+            about: format!("{}/{name}", kind.to_lowercase()),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            count,
+        };
     told.into_iter().map(warning).collect()
 }

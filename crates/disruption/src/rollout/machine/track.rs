@@ -9,15 +9,14 @@ use super::{Surroundings, Target, Task, evidence};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer, Wanted},
     diagnose::{self, Class, Code, Finding},
-    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid, VersionKey},
+    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid},
     outcome::Exit,
     rollout::{
-        blame,
-        document::{ChangedPath, RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
+        document::{RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
         event::Event,
+        look,
         options::{OnStall, UndoOn},
-        patch,
-        references,
+        patch, references,
         status::{self, Progress},
         target, template,
         verdict::{self, Clocks, Phase, Verdict},
@@ -42,8 +41,6 @@ pub(super) struct Track {
     undo: Option<UndoUnderWay>,
     /// Objects that a target needs and that are not there.
     absent: Vec<Wanted>,
-    /// Targets that cannot be gone back to.
-    unfit: BTreeSet<i64>,
     told: Told,
     log: Option<LogWanted>,
     wake: Option<Timestamp>,
@@ -60,6 +57,8 @@ enum Stage {
         to: i64,
         /// What nobody has answered yet.
         open: BTreeSet<Wanted>,
+        /// Whether it was asked for.
+        is_asked: bool,
     },
     /// The server is asked to change it, since then or from then on.
     Changing {
@@ -103,7 +102,6 @@ struct UndoUnderWay {
     began: Timestamp,
     template: Value,
     bad_template: Value,
-    bad_version: Option<VersionKey>,
     is_verified: bool,
     /// Pods that were asked to go because they hold up a `StatefulSet`.
     unblocked: BTreeSet<Uid>,
@@ -153,12 +151,11 @@ impl Track {
             clocks: Clocks::begin(&subject, &findings, &progress),
             stage: match target.task {
                 Task::Guard => Stage::Watching,
-                Task::Undo { to } => Stage::Changing { change: Change::Undo(to), next_at: Some(now), tries: 0 },
+                Task::Undo { to } => checking(&subject, to),
             },
             cause: None,
             undo: None,
             absent: Vec::new(),
-            unfit: BTreeSet::new(),
             told: Told::default(),
             log: None,
             wake: None,
@@ -247,8 +244,15 @@ impl Track {
         let Some(rollout) = view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid) else {
             // While a watch is lost, nothing that is not seen is gone.
             if surroundings.is_seeing {
-                let word = if view.rollout(self.kind, &self.name).is_some() { "deleted and made anew" } else { "deleted" };
-                self.finish(RolloutOutcome::Gone, Exit::Superseded, format!("it was {word} meanwhile"), Vec::new(), surroundings);
+                let word =
+                    if view.rollout(self.kind, &self.name).is_some() { "deleted and made anew" } else { "deleted" };
+                self.finish(
+                    RolloutOutcome::Gone,
+                    Exit::Superseded,
+                    format!("it was {word} meanwhile"),
+                    Vec::new(),
+                    surroundings,
+                );
             }
             return;
         };
@@ -265,8 +269,8 @@ impl Track {
                 self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
             }
             Stage::Watching => self.watch(&subject, surroundings, actions),
-            Stage::Checking { to, open } if open.is_empty() => self.decide_on(to, &subject, surroundings, actions),
-            Stage::Checking { .. } | Stage::Ended(_) => {}
+            Stage::Checking { .. } => self.check(&subject, surroundings, actions),
+            Stage::Ended(_) => {}
             Stage::Changing { change, next_at, tries } => {
                 if next_at.is_some_and(|at| at <= surroundings.now) && surroundings.is_seeing {
                     self.change(change, tries, &subject, surroundings, actions);
@@ -286,12 +290,19 @@ impl Track {
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
             Phase::Complete => {
-                self.finish(RolloutOutcome::Complete, Exit::Done, complete_message(&progress, subject), Vec::new(), surroundings);
+                self.finish(
+                    RolloutOutcome::Complete,
+                    Exit::Done,
+                    complete_message(&progress, subject),
+                    Vec::new(),
+                    surroundings,
+                );
             }
             Phase::Blocked => {
                 let Some(finding) = verdict.cause else { return };
                 let (exit, next) = way_out(subject, &finding);
-                self.cause = Some((finding.clone(), cause_of(&finding, None, &[])));
+                let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
+                self.cause = Some((finding.clone(), look::cause_of(&finding, &blame)));
                 self.finish(RolloutOutcome::Blocked, exit, finding.message, next, surroundings);
             }
             Phase::Stalled => {
@@ -357,8 +368,10 @@ impl Track {
     }
 
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
-        let is_ordinary = matches!(finding.code, Code::Creating | Code::Scheduling | Code::Starting | Code::NotReady | Code::InitRunning)
-            || (finding.code == Code::NotObserved && finding.class != Class::Environment);
+        let is_ordinary = matches!(
+            finding.code,
+            Code::Creating | Code::Scheduling | Code::Starting | Code::NotReady | Code::InitRunning
+        ) || (finding.code == Code::NotObserved && finding.class != Class::Environment);
         if !is_ordinary && self.told.findings.insert((finding.code, finding.container.clone())) {
             let finding = RolloutFinding::from(finding);
             actions.push(Action::Tell(Event::FindingSeen { workload: self.workload.clone(), finding }));
@@ -373,11 +386,15 @@ impl Track {
         surroundings: &Surroundings<'_>,
         actions: &mut Vec<Action<Event>>,
     ) {
-        let good = target::last_good(subject, &self.clocks.seen_ready);
-        let blame = blame::blame(good.as_ref().map(|target| target.revision), &finding, subject);
-        let cause = cause_of(&finding, good.is_some().then_some(blame.is_changed), &blame.paths);
+        let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
+        let cause = look::cause_of(&finding, &blame);
         let evidence = evidence::gather(subject, &finding);
-        actions.push(Action::Tell(Event::StallProven { workload: self.workload.clone(), cause: cause.clone(), others, evidence }));
+        actions.push(Action::Tell(Event::StallProven {
+            workload: self.workload.clone(),
+            cause: cause.clone(),
+            others,
+            evidence,
+        }));
         if let Some((pod, container, previous)) = evidence::log_wanted(subject, &finding) {
             self.log = Some(LogWanted {
                 pod: pod.uid.clone(),
@@ -414,37 +431,50 @@ impl Track {
         }
     }
 
-    fn find_target(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+    fn find_target(
+        &mut self,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) {
         match target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready) {
             Err(none) => {
-                let message = format!("{}; not undone: {none}", self.cause_message());
-                self.not_undone(message, subject, surroundings);
+                self.not_undone(self.with_cause(&none.to_string()), subject, surroundings);
             }
             Ok(target) => {
                 let Some(to) = target.revision.number else {
-                    let message = format!("{}; not undone: the revision to go back to has no number", self.cause_message());
+                    let message = self.with_cause("the revision to go back to has no number");
                     return self.not_undone(message, subject, surroundings);
                 };
-                let open: BTreeSet<Wanted> = references::references(&target.revision.template)
-                    .into_iter()
-                    .filter(|reference| !reference.is_optional)
-                    .map(|reference| reference.wanted(&self.name.namespace))
-                    .collect();
-                actions.extend(open.iter().cloned().map(Action::Look));
-                self.stage = Stage::Checking { to, open };
-                if matches!(&self.stage, Stage::Checking { open, .. } if open.is_empty()) {
-                    self.decide_on(to, subject, surroundings, actions);
-                }
+                self.stage = checking(subject, to);
+                self.check(subject, surroundings, actions);
             }
         }
     }
 
+    /// Looks up what the target needs, then decides.
+    fn check(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        let Stage::Checking { to, open, is_asked } = &mut self.stage else { return };
+        let to = *to;
+        if !std::mem::replace(is_asked, true) {
+            actions.extend(open.iter().cloned().map(Action::Look));
+        }
+        if open.is_empty() {
+            self.decide_on(to, subject, surroundings, actions);
+        }
+    }
+
     /// All that the target needs was looked up.
-    fn decide_on(&mut self, to: i64, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+    fn decide_on(
+        &mut self,
+        to: i64,
+        subject: &Subject<'_>,
+        surroundings: &Surroundings<'_>,
+        actions: &mut Vec<Action<Event>>,
+    ) {
         if let Some(absent) = self.absent.first() {
-            self.unfit.insert(to);
-            let message = format!("{}; not undone: revision {to} needs {}, which is not there", self.cause_message(), shown(absent));
-            return self.not_undone(message, subject, surroundings);
+            let message = format!("revision {to} needs {absent}, which is not there");
+            return self.not_undone(self.with_cause(&message), subject, surroundings);
         }
         self.stage = Stage::Changing { change: Change::Undo(to), next_at: Some(surroundings.now), tries: 0 };
         self.change(Change::Undo(to), 0, subject, surroundings, actions);
@@ -468,7 +498,7 @@ impl Track {
             Change::Pause => patch::pause(rollout),
             Change::Undo(to) => {
                 let Some(revision) = subject.revision(to) else {
-                    let message = format!("{}; not undone: revision {to} is gone", self.cause_message());
+                    let message = self.with_cause(&format!("revision {to} is gone"));
                     return self.not_undone(message, subject, surroundings);
                 };
                 let because = self.cause.as_ref().map(|(finding, _)| finding);
@@ -480,7 +510,13 @@ impl Track {
                         .unwrap_or_default();
                     let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
                     let from = subject.current().and_then(|current| current.number);
-                    actions.push(Action::Tell(Event::UndoBegan { workload: self.workload.clone(), from, to, why, diff }));
+                    actions.push(Action::Tell(Event::UndoBegan {
+                        workload: self.workload.clone(),
+                        from,
+                        to,
+                        why,
+                        diff,
+                    }));
                 }
                 self.undo = Some(UndoUnderWay {
                     from: subject.current().and_then(|current| current.number),
@@ -488,7 +524,6 @@ impl Track {
                     began: surroundings.now,
                     template: revision.template.clone(),
                     bad_template: rollout.template.clone(),
-                    bad_version: subject.version().cloned(),
                     is_verified: false,
                     unblocked: BTreeSet::new(),
                 });
@@ -513,7 +548,9 @@ impl Track {
             Change::Undo(_) => undo.is_some_and(|undo| template::same(&rollout.template, &undo.template)),
         };
         let (exit, message) = match answer {
-            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if is_done(&rollout, self.undo.as_ref()) => {
+            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout)
+                if is_done(&rollout, self.undo.as_ref()) =>
+            {
                 self.stage = match change {
                     Change::Undo(_) => {
                         self.told.progress = None;
@@ -534,7 +571,9 @@ impl Track {
                 };
                 return;
             }
-            RolloutAnswer::Stands(_) => (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned()),
+            RolloutAnswer::Stands(_) => {
+                (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
+            }
             // Somebody else wrote in between: it is decided again on what stands now.
             RolloutAnswer::Changed(_) if tries < TRIES => {
                 self.stage = Stage::Changing { change, next_at: Some(now), tries };
@@ -552,10 +591,7 @@ impl Track {
         };
         self.undo = None;
         let outcome = if exit == Exit::Superseded { RolloutOutcome::Gone } else { RolloutOutcome::NotUndone };
-        let message = match self.cause_message() {
-            cause if cause.is_empty() => format!("not undone: {message}"),
-            cause => format!("{cause}; not undone: {message}"),
-        };
+        let message = self.with_cause(&message);
         self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
     }
 
@@ -603,8 +639,16 @@ impl Track {
                 let exit = if self.cause.is_some() { Exit::Undone } else { Exit::Done };
                 self.finish(RolloutOutcome::Undone, exit, message, Vec::new(), surroundings);
             }
+            Phase::Blocked if verdict.cause.as_ref().is_some_and(|cause| cause.code == Code::OnDelete) => {
+                let message =
+                    format!("revision {} is back in the template: its pods get it when somebody deletes them", undo.to);
+                let next = look::delete_old_pods(subject).into_iter().collect();
+                self.finish(RolloutOutcome::Blocked, Exit::Refused, message, next, surroundings);
+            }
             // While a pod of the bad version holds up a StatefulSet, it is unblocked.
-            Phase::Stalled | Phase::Blocked if verdict.cause.as_ref().is_none_or(|cause| cause.code != Code::OrdinalStuck) => {
+            Phase::Stalled | Phase::Blocked
+                if verdict.cause.as_ref().is_none_or(|cause| cause.code != Code::OrdinalStuck) =>
+            {
                 let why = verdict.cause.map(|cause| cause.message).unwrap_or_default();
                 let message = format!("undone to revision {}, which does not become good either: {why}", undo.to);
                 let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
@@ -625,7 +669,10 @@ impl Track {
                 uid: stuck.uid.clone(),
                 resource_version: stuck.resource_version.clone(),
             });
-            actions.push(Action::Tell(Event::PodUnblocked { workload: self.workload.clone(), pod: stuck.name.name.clone() }));
+            actions.push(Action::Tell(Event::PodUnblocked {
+                workload: self.workload.clone(),
+                pod: stuck.name.name.clone(),
+            }));
         }
     }
 
@@ -697,7 +744,9 @@ impl Track {
             (Stage::Changing { next_at: None, change, .. }, _) => (
                 RolloutOutcome::UndoFailed,
                 match change {
-                    Change::Undo(to) => format!("interrupted while revision {to} was asked for: whether it is back is not known"),
+                    Change::Undo(to) => {
+                        format!("interrupted while revision {to} was asked for: whether it is back is not known")
+                    }
                     Change::Pause => "interrupted while it was being paused".to_owned(),
                 },
             ),
@@ -742,7 +791,9 @@ impl Track {
                 next.push(format!("kubectl -n {namespace} rollout pause {}", self.shown()));
             }
         }
-        self.finish(RolloutOutcome::NotUndone, Exit::NotUndone, message, next, surroundings);
+        // An undo that somebody asked for needs another answer; one that was to follow a stall leaves the stall.
+        let exit = if self.cause.is_some() { Exit::NotUndone } else { Exit::Refused };
+        self.finish(RolloutOutcome::NotUndone, exit, message, next, surroundings);
     }
 
     fn finish(
@@ -760,9 +811,24 @@ impl Track {
         self.cause.as_ref().map(|(finding, _)| finding.message.clone()).unwrap_or_default()
     }
 
+    /// Why it was not undone, behind what should have been undone.
+    fn with_cause(&self, why: &str) -> String {
+        match self.cause_message() {
+            cause if cause.is_empty() => format!("not undone: {why}"),
+            cause => format!("{cause}; not undone: {why}"),
+        }
+    }
+
     fn shown(&self) -> String {
         format!("{}/{}", self.kind.singular(), self.name.name)
     }
+}
+
+fn checking(subject: &Subject<'_>, to: i64) -> Stage {
+    let namespace = &subject.rollout.name.namespace;
+    let target = subject.revision(to);
+    let open = target.map(|revision| references::needed(&revision.template, namespace)).unwrap_or_default();
+    Stage::Checking { to, open, is_asked: false }
 }
 
 /// The pod that a `StatefulSet` with ordered pods waits for in vain: the lowest that isn't Ready, if it is of another
@@ -774,31 +840,21 @@ fn stuck_pod<'a>(subject: &Subject<'a>) -> Option<&'a PodStatus> {
     }
     let wanted = subject.rollout.update_revision.as_ref()?;
     let lowest = partition.unwrap_or_default().max(start);
-    let mut pods: Vec<(i32, &PodStatus)> =
-        subject.pods.iter().filter_map(|pod| Some((pod.ordinal()?, *pod))).collect();
+    let mut pods: Vec<(i32, &PodStatus)> = subject.pods.iter().filter_map(|pod| Some((pod.ordinal()?, *pod))).collect();
     pods.sort_by_key(|(ordinal, _)| *ordinal);
     let (ordinal, pod) = pods.into_iter().find(|(_, pod)| !pod.is_ready())?;
     let is_old = subject.version_of(pod).as_ref() != Some(wanted);
     (is_old && ordinal >= lowest && !pod.is_terminating()).then_some(pod)
 }
 
-/// A cause as documents have it.
-fn cause_of(finding: &Finding, changed: Option<bool>, paths: &[ChangedPath]) -> RolloutCause {
-    let RolloutFinding { code, class, message, .. } = RolloutFinding::from(finding);
-    RolloutCause { code, class, message, changed, paths: paths.to_vec() }
-}
-
 /// The exit of a blocked rollout, and the command that lets it go on.
 fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
     let namespace = &subject.rollout.name.namespace;
     match finding.code {
-        Code::Paused => (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())]),
-        Code::OnDelete => {
-            let old = subject.old_pods().into_iter().filter(|pod| !pod.is_terminating());
-            let pods: Vec<&str> = old.map(|pod| pod.name.name.as_str()).collect();
-            let next = if pods.is_empty() { Vec::new() } else { vec![format!("kubectl -n {namespace} delete pod {}", pods.join(" "))] };
-            (Exit::Refused, next)
+        Code::Paused => {
+            (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())])
         }
+        Code::OnDelete => (Exit::Refused, look::delete_old_pods(subject).into_iter().collect()),
         _ => (Exit::NotUndone, Vec::new()),
     }
 }
@@ -822,15 +878,6 @@ fn written_by(rollout: &Rollout) -> String {
     match owners.max_by_key(|writer| writer.at) {
         Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
         _ => String::new(),
-    }
-}
-
-fn shown(wanted: &Wanted) -> String {
-    let name = &wanted.name;
-    let kind = references::word(wanted.kind);
-    match wanted.keys.as_slice() {
-        [] => format!("{kind} {name:?}"),
-        keys => format!("{kind} {name:?} with {}", keys.join(", ")),
     }
 }
 

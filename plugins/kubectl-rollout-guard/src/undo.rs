@@ -1,0 +1,158 @@
+//! `undo`: goes back to an earlier revision, and verifies that it serves.
+
+use std::collections::BTreeSet;
+
+use cluster::{
+    act::{self, Effect},
+    observe::rollouts::ObservedRollouts,
+};
+use disruption::{
+    action::RolloutAnswer,
+    model::{Revision, Rollout},
+    outcome::Exit,
+    rollout::{
+        look,
+        machine::Task,
+        options::GuardOptions,
+        patch,
+        target::{self, NoTarget},
+        template,
+    },
+};
+use plugin::{
+    error::CliError,
+    shell::Shell,
+    text,
+    values::{DryRun, Format},
+};
+
+use crate::{
+    arguments::UndoFlags,
+    guard,
+    look::{Look, check_owners, look as look_at, missing_right, targets},
+    report::tell_diff,
+};
+
+/// The annotation in which `kubectl apply` remembers what it applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+    let options = flags.options();
+    let dry_run = flags.dry_run.strategy(&mut shell.printer);
+    let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
+    if dry_run == DryRun::None {
+        check_owners(&observed, flags.force, shell)?;
+    }
+    let mut exits = vec![exit];
+    let mut chosen: Vec<(&Rollout, &Revision)> = Vec::new();
+    for rollout in targets(&observed) {
+        match choose(&observed, rollout, &options) {
+            Ok(Some(revision)) => chosen.push((rollout, revision)),
+            Ok(None) => {
+                let number = options.to_revision.unwrap_or_default();
+                let line = format!(
+                    "{} skipped rollback (current template already matches revision {number})",
+                    resource(rollout)
+                );
+                shell.printer.out.line(line);
+            }
+            Err(error) => {
+                shell.printer.error(&error);
+                exits.push(error.exit);
+            }
+        }
+    }
+    for (rollout, _) in &chosen {
+        if rollout.annotations.contains_key(LAST_APPLIED) {
+            shell.printer.warning(&format!(
+                "{} was made with 'kubectl apply', which will not know of the undo: change the file that you apply, too",
+                rollout.shown()
+            ));
+        }
+    }
+    let is_manual_wait = dry_run == DryRun::None && !flags.no_wait;
+    if !is_manual_wait {
+        let effect = if dry_run == DryRun::Server { Effect::DryRun } else { Effect::Real };
+        for (rollout, revision) in chosen {
+            let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
+            if let Some(format) = flags.output.output {
+                let subject = observed.view.subject(rollout, observed.taken_at);
+                shell.printer.out.streamed(format, &look::look(&subject, &options.limits, &[]))?;
+            } else {
+                tell_diff(&mut shell.printer, &diff);
+            }
+            if dry_run != DryRun::Client {
+                let cause = patch::change_cause(options.change_cause.as_deref(), revision, None);
+                let operations = patch::undo(rollout, revision, &cause, None);
+                let answer = act::rollout::patch(&connection, rollout.kind, &rollout.name, &operations, effect).await;
+                accepted(rollout, answer)?;
+            }
+            told(rollout, dry_run, flags.output.output, shell);
+        }
+        return Ok(Exit::of_all(exits));
+    }
+    let tasks: Vec<Task> =
+        chosen.iter().filter_map(|(_, revision)| revision.number.map(|to| Task::Undo { to })).collect();
+    let meant: Vec<_> = chosen.iter().map(|(rollout, _)| (rollout.kind, rollout.name.clone())).collect();
+    if meant.is_empty() {
+        return Ok(Exit::of_all(exits));
+    }
+    let missing = missing_right(&connection, &observed).await?;
+    let observed = ObservedRollouts { targets: meant, ..observed };
+    exits.push(guard::drive(&connection, observed, tasks, options, missing, flags.output.output, shell).await?);
+    Ok(Exit::of_all(exits))
+}
+
+/// The revision to go back to; none where the workload has its template already.
+fn choose<'a>(
+    observed: &'a ObservedRollouts,
+    rollout: &'a Rollout,
+    options: &GuardOptions,
+) -> Result<Option<&'a Revision>, CliError> {
+    if rollout.is_paused {
+        let message =
+            "you cannot rollback a paused deployment; resume it first with 'kubectl rollout resume' and try again";
+        let resume = format!("kubectl -n {} rollout resume {}", rollout.name.namespace, rollout.shown());
+        return Err(CliError::new(message).hint(resume).exit(Exit::Refused));
+    }
+    let subject = observed.view.subject(rollout, observed.taken_at);
+    match target::choose(&subject, options.to_revision, &BTreeSet::new()) {
+        Ok(target) if target::is_same_as_current(rollout, target.revision) => Ok(None),
+        Ok(target) if target.revision.number.is_some() => Ok(Some(target.revision)),
+        Ok(_) => Err(CliError::new(format!("{}: the revision to go back to has no number", rollout.shown()))),
+        Err(none @ NoTarget::NotPositive(_)) => Err(CliError::new(none.to_string())),
+        Err(none) => {
+            let error = CliError::new(format!("{}: {none}", rollout.shown())).exit(Exit::Refused);
+            Err(error.hint(none.next()))
+        }
+    }
+}
+
+fn accepted(rollout: &Rollout, answer: RolloutAnswer) -> Result<(), CliError> {
+    let failed = |why: &str| CliError::new(format!("{}: not undone: {why}", rollout.shown()));
+    match answer {
+        RolloutAnswer::Stands(_) => Ok(()),
+        RolloutAnswer::Changed(_) => Err(failed("somebody else has changed it meanwhile").exit(Exit::Superseded)),
+        RolloutAnswer::Deleted => Err(failed("it was deleted meanwhile").exit(Exit::Superseded)),
+        RolloutAnswer::Forbidden(message) => Err(failed(&message).exit(Exit::Forbidden)),
+        RolloutAnswer::Denied(message) => Err(failed(&message)),
+        RolloutAnswer::Trouble(trouble) => Err(failed(&trouble.message)),
+    }
+}
+
+fn told(rollout: &Rollout, dry_run: DryRun, format: Option<Format>, shell: &mut Shell) {
+    let suffix = match dry_run {
+        DryRun::None => "",
+        DryRun::Client => " (dry run)",
+        DryRun::Server => " (server dry run)",
+    };
+    let line = format!("{} rolled back{suffix}", resource(rollout));
+    let printer = &mut shell.printer;
+    let output = if format.is_some() { &mut printer.err } else { &mut printer.out };
+    output.line(text::one_line(&line));
+}
+
+/// kubectl's name with the group: `deployment.apps/web`.
+fn resource(rollout: &Rollout) -> String {
+    format!("{}.apps/{}", rollout.kind.singular(), rollout.name.name)
+}

@@ -1,5 +1,6 @@
 //! Rollouts: how far they are, why they do not proceed, and the way back.
 
+pub mod blame;
 pub mod changes;
 pub mod document;
 pub mod patch;

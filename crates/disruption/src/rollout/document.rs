@@ -342,6 +342,13 @@ impl From<&Finding> for RolloutFinding {
     }
 }
 
+impl From<Change> for ChangedPath {
+    fn from(change: Change) -> Self {
+        let Change { path, before, after } = change;
+        Self { path, before, after }
+    }
+}
+
 impl From<diagnose::Class> for FindingClass {
     fn from(class: diagnose::Class) -> Self {
         match class {
@@ -451,7 +458,7 @@ mod tests {
             class: finding.class,
             message: finding.message.clone(),
             changed: Some(true),
-            paths: vec![ChangedPath { path: "spec.containers[web].image".into(), before, after }],
+            paths: vec![Change { path: "spec.containers[web].image".into(), before, after }.into()],
         };
         insta::assert_json_snapshot!(RolloutStatus {
             api_version: API_VERSION.into(),

@@ -30,6 +30,7 @@ mod state;
 #[doc(hidden)]
 pub mod supervisor;
 pub mod wait;
+pub mod web;
 pub mod world;
 
 pub use cargo::plugin;

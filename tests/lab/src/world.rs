@@ -3,6 +3,8 @@
 mod budget;
 mod custom;
 mod node;
+mod rollout;
+mod service;
 mod workload;
 
 use std::{path::PathBuf, time::Duration};
@@ -27,6 +29,7 @@ pub(crate) use self::custom::define_kinds;
 pub use self::{
     budget::Budget,
     node::{Node, NodeBuilder},
+    rollout::Revision,
     workload::Workload,
 };
 use crate::{
@@ -271,13 +274,7 @@ impl World {
     /// # Errors
     /// It does not within [`wait::LIMIT`]; the text shows it.
     pub async fn ready(&self, object: &str) -> Result<()> {
-        let (kind, name) = object.split_once('/').context("kind/name, please")?;
-        let (kind, resource) = resource(kind)?;
-        let api: Api<DynamicObject> = if kind == "Node" {
-            Api::all_with(self.client.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
-        };
+        let (kind, name, api) = self.object(object)?;
         let holds = |object: Option<&DynamicObject>| object.is_some_and(|object| wait::is_ready(kind, &json!(object)));
         wait::until(api, name, &format!("a ready {kind}"), wait::LIMIT, holds).await?;
         Ok(())
@@ -357,6 +354,18 @@ impl World {
         Ok(pods.iter().map(ResourceExt::name_any).collect())
     }
 
+    /// What `kind/name` means: the kind as objects write it, the name, and where such objects are.
+    fn object<'o>(&self, object: &'o str) -> Result<(&'static str, &'o str, Api<DynamicObject>)> {
+        let (kind, name) = object.split_once('/').context("kind/name, please")?;
+        let (kind, resource) = resource(kind)?;
+        let api = if kind == "Node" {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+        };
+        Ok((kind, name, api))
+    }
+
     fn user_name(&self, name: &str) -> String {
         format!("{name}-{}", self.namespace)
     }
@@ -380,7 +389,7 @@ fn resource(kind: &str) -> Result<(&'static str, ApiResource)> {
         "job" => ("batch", "v1", "Job", "jobs"),
         "pod" => ("", "v1", "Pod", "pods"),
         "node" => ("", "v1", "Node", "nodes"),
-        _ => bail!("nobody knows when a {kind} is ready"),
+        _ => bail!("nobody knows what a {kind} is"),
     };
     Ok((kind, ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)))
 }

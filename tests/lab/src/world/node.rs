@@ -109,6 +109,15 @@ impl World {
         Ok(())
     }
 
+    /// Cuts a node's power, or gives it back. Without it nobody renews its lease, and nothing of its pods changes: after
+    /// six seconds it is Unknown, and its pods are not Ready.
+    ///
+    /// # Errors
+    /// The apiserver refuses.
+    pub async fn power(&self, node: &Node, is_on: bool) -> Result<()> {
+        self.label_node(node, "sim.test/managed", is_on.then_some("true")).await
+    }
+
     /// Sets or removes a label of a pod, e.g. `("sim.test/ready", Some("false"))` to fail its probe.
     ///
     /// # Errors

@@ -78,13 +78,51 @@ impl<'w> Workload<'w> {
 
     /// A rolling update may have so many pods too many: a number or a percentage.
     pub fn max_surge(mut self, pods: impl Into<Value>) -> Self {
-        self.object["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = pods.into();
+        let strategy = self.strategy();
+        self.object["spec"][strategy]["rollingUpdate"]["maxSurge"] = pods.into();
         self
     }
 
     /// A rolling update may have so many pods too few: a number or a percentage.
     pub fn max_unavailable(mut self, pods: impl Into<Value>) -> Self {
-        self.object["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] = pods.into();
+        let strategy = self.strategy();
+        self.object["spec"][strategy]["rollingUpdate"]["maxUnavailable"] = pods.into();
+        self
+    }
+
+    /// A Deployment ends all old pods before it makes new ones.
+    pub fn strategy_recreate(mut self) -> Self {
+        self.object["spec"]["strategy"] = json!({"type": "Recreate"});
+        self
+    }
+
+    /// A StatefulSet or DaemonSet changes a pod only when somebody deletes it.
+    pub fn on_delete(mut self) -> Self {
+        self.object["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+        self
+    }
+
+    /// A StatefulSet leaves pods with a lower number as they are.
+    pub fn partition(mut self, number: i32) -> Self {
+        self.object["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = number.into();
+        self
+    }
+
+    /// A StatefulSet makes its pods all at once.
+    pub fn parallel(mut self) -> Self {
+        self.object["spec"]["podManagementPolicy"] = "Parallel".into();
+        self
+    }
+
+    /// So many old versions are kept.
+    pub fn revision_history_limit(mut self, count: i32) -> Self {
+        self.object["spec"]["revisionHistoryLimit"] = count.into();
+        self
+    }
+
+    /// Why the object is as it is, for the history of its rollouts.
+    pub fn change_cause(mut self, text: &str) -> Self {
+        self.object["metadata"]["annotations"]["kubernetes.io/change-cause"] = text.into();
         self
     }
 
@@ -122,7 +160,8 @@ impl<'w> Workload<'w> {
         self.annotation(&format!("sim.test/{key}"), value)
     }
 
-    /// How the pods fare: `unready`, `flap`, `crashloop`, `stuck-creating`, `stuck-terminating` and the like.
+    /// How the pods fare: `unready`, `flap`, `crash`, `stuck-creating`, `stuck-terminating` and the like; all of them
+    /// are in the lab's README.md, as are the keys of [`Workload::sim`].
     pub fn scenario(self, scenario: &str) -> Self {
         self.sim("scenario", scenario)
     }
@@ -198,6 +237,33 @@ impl<'w> Workload<'w> {
     /// What the container asks for, e.g. `("500m", "64Mi")`.
     pub fn requests(self, cpu: &str, memory: &str) -> Self {
         self.container("resources", json!({"requests": {"cpu": cpu, "memory": memory}}))
+    }
+
+    /// Adds a readiness probe: a pod whose scenario is `crash` or `oom` then never gets ready. When the probe succeeds,
+    /// `ready_delay` says.
+    pub fn readiness_probe(self) -> Self {
+        self.container("readinessProbe", json!({"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1}))
+    }
+
+    /// A field of the first container.
+    pub fn container(mut self, field: &str, value: Value) -> Self {
+        self.pod["spec"]["containers"][0][field] = value;
+        self
+    }
+
+    /// Adds a container beside the first one.
+    pub fn second_container(self, name: &str, image: &str) -> Self {
+        self.add("/spec", "containers", json!({"name": name, "image": image}))
+    }
+
+    /// Adds a container that runs before the others.
+    pub fn init_container(self, name: &str, image: &str) -> Self {
+        self.add("/spec", "initContainers", json!({"name": name, "image": image}))
+    }
+
+    /// Adds a volume of a `ConfigMap`. Only the scenario `mount-error` makes it fail, whether the map exists or not.
+    pub fn config_map_volume(self, map: &str) -> Self {
+        self.volume(json!({"name": "config", "configMap": {"name": map}}), "/config")
     }
 
     /// A hook before the container stops, e.g. `json!({"sleep": {"seconds": 5}})`. kwok does not run it.
@@ -355,9 +421,9 @@ impl<'w> Workload<'w> {
         Ok(())
     }
 
-    fn container(mut self, field: &str, value: Value) -> Self {
-        self.pod["spec"]["containers"][0][field] = value;
-        self
+    /// The field that says how pods are replaced.
+    fn strategy(&self) -> &'static str {
+        if self.kind == "Deployment" { "strategy" } else { "updateStrategy" }
     }
 
     fn pod_spec(mut self, field: &str, value: Value) -> Self {
@@ -365,15 +431,16 @@ impl<'w> Workload<'w> {
         self
     }
 
-    fn volume(mut self, volume: Value, path: &str) -> Self {
+    fn volume(self, volume: Value, path: &str) -> Self {
         let mount = json!({"name": volume["name"], "mountPath": path});
-        for (list, item) in [("/spec", ("volumes", volume)), ("/spec/containers/0", ("volumeMounts", mount))] {
-            if let Some(holder) = self.pod.pointer_mut(list).and_then(Value::as_object_mut) {
-                let items = holder.entry(item.0).or_insert_with(|| json!([]));
-                if let Some(items) = items.as_array_mut() {
-                    items.push(item.1);
-                }
-            }
+        self.add("/spec", "volumes", volume).add("/spec/containers/0", "volumeMounts", mount)
+    }
+
+    fn add(mut self, holder: &str, list: &str, item: Value) -> Self {
+        if let Some(holder) = self.pod.pointer_mut(holder).and_then(Value::as_object_mut)
+            && let Some(items) = holder.entry(list).or_insert_with(|| json!([])).as_array_mut()
+        {
+            items.push(item);
         }
         self
     }

@@ -81,6 +81,16 @@ pub fn diagnose(subject: &Subject<'_>) -> Vec<Finding> {
     findings
 }
 
+/// What is wrong with one pod, of whatever version.
+pub fn of_pod(subject: &Subject<'_>, pod: &PodStatus) -> Vec<Finding> {
+    pod::of(subject, pod)
+}
+
+/// That the controller has given the current version up, whatever else explains it.
+pub fn deadline(subject: &Subject<'_>) -> Option<Finding> {
+    workload::deadline(subject)
+}
+
 /// The finding that a report names first: of the class that proves most, then the one that most pods share, then the
 /// newest.
 pub fn primary(findings: &[Finding]) -> Option<&Finding> {

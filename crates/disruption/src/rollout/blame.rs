@@ -18,6 +18,8 @@ use crate::{
 /// Who is to blame for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blame {
+    /// Whether there is an earlier version to compare with.
+    pub has_before: bool,
     /// Whether this rollout changed something that the finding can come from. False in a first rollout.
     pub is_changed: bool,
     /// Whether the version is to blame: it is changed, and the pods of the version before are better off.
@@ -73,7 +75,7 @@ pub fn blame(
 ) -> Blame {
     let Some(last_good) = last_good else {
         let sentence = "there is no earlier version to compare with".to_owned();
-        return Blame { is_changed: false, is_to_blame: false, paths: Vec::new(), sentence };
+        return Blame { has_before: false, is_changed: false, is_to_blame: false, paths: Vec::new(), sentence };
     };
     let paths = changes_behind(finding, &last_good.template, &subject.rollout.template);
     let is_changed = !paths.is_empty();
@@ -84,7 +86,7 @@ pub fn blame(
         Some(_) if suffer => format!("the pods of {revision} fail too"),
         Some(first) => format!("since {revision} {}", told(first, paths.len() - 1)),
     };
-    Blame { is_changed, is_to_blame: is_changed && !suffer, paths, sentence }
+    Blame { has_before: true, is_changed, is_to_blame: is_changed && !suffer, paths, sentence }
 }
 
 /// Whether the pods of the last good version fail the same way now. Of what keeps pods from starting one is enough: the
@@ -193,6 +195,7 @@ fn places(code: Code) -> &'static [Place] {
         | Code::ImageUntrusted
         | Code::ImagePullFailed
         | Code::ImagePulling => PULL,
+        Code::ProbeFailed => &[Else],
         Code::ConfigMissing => CONFIG,
         Code::RunsAsRoot => &[Own("securityContext"), At("spec.securityContext"), Own("image")],
         Code::VolumeMissing | Code::VolumeMount => VOLUMES,
@@ -393,6 +396,7 @@ fn family(code: Code) -> Option<Family> {
         | Code::LivenessFailed
         | Code::StartupFailed
         | Code::NotReady
+        | Code::ProbeFailed
         | Code::ReadinessFlaps => Some(Family::Run),
         Code::VolumeMissing | Code::VolumeMount => Some(Family::Volume),
         Code::NoNodeMatches | Code::NoRoom | Code::ClaimPending | Code::Unschedulable => Some(Family::Placement),

@@ -342,13 +342,6 @@ impl From<&Finding> for RolloutFinding {
     }
 }
 
-impl From<Change> for ChangedPath {
-    fn from(change: Change) -> Self {
-        let Change { path, before, after } = change;
-        Self { path, before, after }
-    }
-}
-
 impl From<diagnose::Class> for FindingClass {
     fn from(class: diagnose::Class) -> Self {
         match class {

@@ -54,14 +54,16 @@ pub fn needed_by_undo(subject: &Subject<'_>, limits: &Limits) -> BTreeSet<Wanted
 /// A cause with what the rollout changed of it.
 pub(super) fn cause_of(finding: &Finding, blame: &Blame) -> RolloutCause {
     let RolloutFinding { code, class, message, .. } = RolloutFinding::from(finding);
-    let changed = blame.is_changed;
+    let changed = blame.has_before.then_some(blame.is_changed);
     RolloutCause { code, class, message, changed, paths: blame.paths.iter().cloned().map(Into::into).collect() }
 }
 
 /// Who is to blame for a finding: compared with the revision that ran before.
 pub(super) fn blame_for(subject: &Subject<'_>, finding: &Finding, seen_ready: &BTreeSet<VersionKey>) -> Blame {
     let before = target::last_good(subject, seen_ready);
-    blame::blame(before.as_ref().map(|target| target.revision), finding, subject)
+    blame::blame(before.as_ref().map(|target| target.revision), finding, subject, |pod| {
+        diagnose::of_pod(subject, pod)
+    })
 }
 
 struct Seen {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{status::Progress, view::Subject};
 use crate::{
-    diagnose::{Class, Code, Finding, primary},
+    diagnose::{self, Class, Code, Finding, primary},
     model::{ContainerState, PodStatus, RolloutKind, Uid, VersionKey},
 };
 
@@ -66,6 +66,8 @@ pub struct Clocks {
     /// Failures of containers before the watch began, where their pods were well then.
     forgiven: BTreeMap<(Uid, String), u32>,
     restarts: i32,
+    /// When somebody asked for this version, if that was in the time of this watch: what is older is about another one.
+    anew_at: Option<Timestamp>,
     /// Versions of which a pod was seen Ready.
     pub seen_ready: BTreeSet<VersionKey>,
 }
@@ -137,7 +139,7 @@ pub fn judge(
     }
     let matters = |finding: &&Finding| !progress.is_complete || matches!(finding.class, Class::Fatal | Class::Repeated);
     let findings: Vec<&Finding> = findings.iter().filter(matters).collect();
-    let deadline_has_passed = findings.iter().any(|finding| finding.code == Code::DeadlineExceeded);
+    let deadline_has_passed = deadline_has_passed(subject, clocks);
     let proofs: Vec<(&Finding, Option<Timestamp>)> = findings
         .iter()
         .map(|finding| (*finding, clocks.proven_at(subject, finding, limits, deadline_has_passed)))
@@ -163,6 +165,12 @@ pub fn judge(
         _ => Phase::Progressing,
     };
     Verdict::of(phase, cause, next_proof)
+}
+
+/// Whether the controller has given up the current version, in the time of this watch or before it.
+fn deadline_has_passed(subject: &Subject<'_>, clocks: &Clocks) -> bool {
+    let given_up = diagnose::deadline(subject);
+    given_up.is_some_and(|finding| clocks.anew_at.is_none_or(|anew| finding.since >= Some(anew)))
 }
 
 /// How long a complete rollout must stay good.
@@ -204,6 +212,7 @@ impl Clocks {
             readiness: BTreeMap::new(),
             forgiven: BTreeMap::new(),
             restarts: 0,
+            anew_at: None,
             seen_ready: BTreeSet::new(),
         };
         let progressed_at = clocks.progressed_at;
@@ -226,6 +235,7 @@ impl Clocks {
     pub fn begin_anew(subject: &Subject<'_>, findings: &[Finding], progress: &Progress) -> Self {
         let mut clocks = Self::begin(subject, findings, progress);
         clocks.progressed_at = subject.now;
+        clocks.anew_at = Some(subject.now);
         clocks.complete_since = progress.is_complete.then_some(subject.now);
         clocks.sightings.values_mut().for_each(|seen| seen.since = subject.now);
         clocks.forgive(subject);
@@ -320,7 +330,8 @@ impl Clocks {
             Class::Repeated if self.count(subject, finding) >= limits.max_restarts => Some(seen),
             Class::Repeated if is_counted(finding.code) => None,
             Class::Repeated => Some(seen + TRIED_FOR),
-            Class::Timed if finding.code == Code::DeadlineExceeded => None,
+            // Nothing else explains it, and the controller has given it up.
+            Class::Timed if finding.code == Code::DeadlineExceeded => Some(seen + HELD),
             Class::Timed if is_merely_waiting(finding.code) => {
                 let window = probes_window(subject);
                 if deadline_has_passed {

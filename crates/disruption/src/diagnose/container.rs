@@ -12,9 +12,9 @@ const RECOVERED: SignedDuration = SignedDuration::from_mins(10);
 /// The findings of a container; none when it does what it should.
 pub(super) fn findings(case: &Case<'_>, container: &ContainerStatus) -> Vec<Finding> {
     let findings = match &container.state {
-        ContainerState::Unknown => creating(case, container).into_iter().collect(),
+        ContainerState::Unknown => silent(case, container).into_iter().collect(),
         ContainerState::Waiting { reason, message } => {
-            waiting(case, container, reason, message).into_iter().collect::<Vec<_>>()
+            waiting(case, container, reason, &text::scrubbed(message)).into_iter().collect::<Vec<_>>()
         }
         ContainerState::Running { since } => running(case, container, *since),
         ContainerState::Terminated(end) => {
@@ -59,6 +59,16 @@ fn waiting(case: &Case<'_>, container: &ContainerStatus, reason: &str, message: 
             Some(case.finding(Code::Unknown, Class::Timed, &message).since(case.pod.created_at))
         }
     }
+}
+
+/// The kubelet has said nothing about the container: nothing that the version could do about it.
+fn silent(case: &Case<'_>, container: &ContainerStatus) -> Option<Finding> {
+    let finding = creating(case, container).filter(|finding| finding.code == Code::Creating)?;
+    Some(Finding {
+        class: Class::Transient,
+        message: "the kubelet has not begun with the pod yet".to_owned(),
+        ..finding
+    })
 }
 
 /// A container that is not there yet, unless one before it must finish first.

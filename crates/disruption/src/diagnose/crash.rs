@@ -74,7 +74,7 @@ pub(super) fn restarted(case: &Case<'_>, container: &ContainerStatus, end: &Term
     let restarts = container.restarts.max(1).unsigned_abs();
     let how = match end.reason.as_str() {
         "OOMKilled" => "out of memory".to_owned(),
-        "ContainerStatusUnknown" => "its node lost it".to_owned(),
+        "ContainerStatusUnknown" | "Unknown" => "its node lost it".to_owned(),
         _ => format!("exit {}", exit(end.exit_code)),
     };
     let message = format!("{} runs again, restarted {}, last: {how}", named(container), text::times(restarts));
@@ -96,10 +96,11 @@ pub(super) fn without_layers(message: &str) -> &str {
 
 fn cause(case: &Case<'_>, container: &ContainerStatus, end: &Termination, count: u32) -> Cause {
     let who = named(container);
+    let said = text::scrubbed(&end.message);
     match end.reason.as_str() {
         "OOMKilled" => return out_of_memory(container),
-        "StartError" | "ContainerCannotRun" => return not_started(container, &end.message),
-        "ContainerStatusUnknown" => {
+        "StartError" | "ContainerCannotRun" => return not_started(container, &said),
+        "ContainerStatusUnknown" | "Unknown" => {
             let message = format!("{who} was lost by its node");
             return Cause { code: Code::Restarted, class: Class::Transient, message, counts: true };
         }
@@ -109,8 +110,8 @@ fn cause(case: &Case<'_>, container: &ContainerStatus, end: &Termination, count:
             return Cause { code: Code::Unknown, class: Class::Timed, message, counts: true };
         }
     }
-    if end.message.contains("exec format error") {
-        return not_started(container, &end.message);
+    if said.contains("exec format error") {
+        return not_started(container, &said);
     }
     if let Some(asked) = killed_by(case, container, end) {
         return probe_kill(case, container, asked);

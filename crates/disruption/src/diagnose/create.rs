@@ -18,13 +18,16 @@ pub(super) fn fails(subject: &Subject<'_>) -> Option<Finding> {
         RolloutKind::StatefulSet | RolloutKind::DaemonSet => of_set(subject)?,
     };
     let (code, class, message) = refusal(subject, &said);
+    let owner = subject.current().filter(|revision| revision.counts.is_some()).map(|revision| &revision.name.name);
+    let message = text::without_random_ends(&message, owner.unwrap_or(&subject.rollout.name.name));
     let count = pod::count(refusals(subject));
     Some(Finding::new(code, class, &message).seen(count).since(since))
 }
 
 /// What a refusal means: code, class and message.
 pub(super) fn refusal(subject: &Subject<'_>, said: &str) -> (Code, Class, String) {
-    let said = without_names(said);
+    let said = text::scrubbed(said);
+    let said = without_names(&said);
     let rule = RULES.iter().find(|rule| text::has_any(said, rule.said));
     let (code, class, show): (_, _, fn(&str) -> String) = match rule {
         Some(rule) => (rule.code, rule.class, rule.show),
@@ -199,14 +202,19 @@ fn refusals<'s>(subject: &'s Subject<'_>) -> impl Iterator<Item = &'s Incident> 
     subject.incidents.iter().copied().filter(is_of)
 }
 
+/// How the API server begins a refusal that names its object.
+const NAMED: [&str; 4] = ["pods \"", "Pod \"", "persistentvolumeclaims \"", "replicasets.apps \""];
+
 /// Without the controller's words and the pod's name: `pods "web-8644b6bb69-x2x4z" is forbidden: …`.
 fn without_names(said: &str) -> &str {
     let said = text::of_event(said);
     let said = said.split_once("failed error: ").map_or(said, |(_, rest)| rest);
     let said = said.strip_prefix("Error creating: ").unwrap_or(said);
-    let said = said.split_once("\" is forbidden: ").map_or(said, |(_, rest)| rest);
-    let is_named = said.starts_with("pods \"") || said.starts_with("Pod \"");
-    if is_named { said.split_once("\" ").map_or(said, |(_, rest)| rest) } else { said }
+    if !NAMED.iter().any(|named| said.starts_with(named)) {
+        return said;
+    }
+    let said = said.split_once("\" ").map_or(said, |(_, rest)| rest);
+    said.strip_prefix("is forbidden: ").unwrap_or(said)
 }
 
 /// Whether the current version asks for other resources than every version before.

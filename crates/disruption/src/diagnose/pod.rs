@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Class, Code, Finding, container, schedule, setup, text};
 use crate::{
-    model::{ContainerState, ContainerStatus, Incident, Phase, PodStatus, RolloutKind},
+    model::{ContainerRole, ContainerState, ContainerStatus, Incident, Phase, PodStatus, RolloutKind},
     rollout::view::Subject,
 };
 
@@ -76,24 +76,25 @@ pub(super) fn first<'a>(incidents: impl Iterator<Item = &'a Incident>) -> Option
     incidents.filter_map(|incident| incident.first_at).min()
 }
 
-/// A dead kubelet reports nothing: what the containers' statuses say is old. The node controller marks the pod instead,
-/// and names no reason.
+/// A dead kubelet reports nothing: what the containers' statuses say is old.
 fn node_lost(case: &Case<'_>) -> Option<Finding> {
     let pod = case.pod;
-    let ready = pod.condition("Ready");
-    let is_marked = ready.is_some_and(|ready| ready.status != "True" && ready.reason.is_empty())
-        && pod.containers.iter().any(|container| container.ready)
-        && pod.containers.iter().all(|container| container.ready || !is_running(container));
-    let is_known_lost = pod.node.as_ref().and_then(|name| case.subject.node(name)).is_some_and(|node| !node.ready);
-    if !is_marked && !is_known_lost && pod.reason != "NodeLost" {
-        return None;
-    }
-    let since = ready.filter(|ready| ready.status != "True").and_then(|ready| ready.changed_at);
-    Some(case.finding(Code::NodeLost, Class::Environment, "the pod's node does not answer").since(since))
+    let is_lost = match pod.node.as_ref().and_then(|name| case.subject.node(name)) {
+        Some(node) => !node.ready,
+        None => is_marked(pod) || pod.reason == "NodeLost",
+    };
+    let ready = pod.condition("Ready").filter(|ready| ready.status != "True");
+    let finding = case.finding(Code::NodeLost, Class::Environment, "the pod's node does not answer");
+    is_lost.then(|| finding.since(ready.and_then(|ready| ready.changed_at)))
 }
 
-fn is_running(container: &ContainerStatus) -> bool {
-    matches!(container.state, ContainerState::Running { .. })
+/// The node controller marks pods of a lost node: not Ready, for no reason, while all containers are. A kubelet always
+/// names one.
+fn is_marked(pod: &PodStatus) -> bool {
+    let is_unready = pod.condition("Ready").is_some_and(|ready| ready.status != "True" && ready.reason.is_empty());
+    let goes_on = |container: &ContainerStatus| matches!(container.state, ContainerState::Running { .. });
+    let mut lasting = pod.containers.iter().filter(|container| container.role != ContainerRole::Init).peekable();
+    is_unready && lasting.peek().is_some() && lasting.all(|container| container.ready && goes_on(container))
 }
 
 /// Containers of a pod are created together: what holds up their pod is said once, and rather by its cause.

@@ -57,7 +57,7 @@ pub(super) fn failures<'a, 's>(
 /// `Readiness probe failed: HTTP probe failed with statuscode: 404` as what the asked one does. Addresses of pods, which
 /// the kubelet's words are full of, stay out.
 fn told(message: &str, probe: &Probe) -> String {
-    let said = text::of_event(message);
+    let said = text::scrubbed(text::of_event(message));
     let said = said.split_once(": ").map_or("", |(_, said)| said).trim();
     if let Some((_, code)) = said.split_once("statuscode: ") {
         return format!("answers {code}");

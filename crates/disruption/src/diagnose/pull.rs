@@ -179,14 +179,19 @@ fn trouble(cause: &str) -> Trouble {
 
 /// What went wrong. Kubelets before 1.32 say `Back-off pulling image "X"` alone: the try before tells.
 fn cause(case: &Case<'_>, container: &ContainerStatus, message: &str) -> String {
-    let back_off = format!("Back-off pulling image \"{}\"", container.image);
-    let message = message.strip_prefix(&back_off).unwrap_or(message);
-    let own = message.trim_start_matches(": ").trim_start_matches("ErrImagePull").trim_start_matches(": ");
-    if !own.is_empty() && !own.starts_with("Back-off pulling image") {
+    let own = match message.split_once("ErrImagePull: ") {
+        Some((_, own)) => own,
+        None if message == "ErrImagePull" || message.starts_with("Back-off pulling image") => "",
+        None => message,
+    };
+    if !own.is_empty() {
         return own.to_owned();
     }
-    let last = failures(case, container).last().map(|incident| text::of_event(&incident.message));
-    last.and_then(|message| message.split_once("\": ")).map(|(_, cause)| cause.to_owned()).unwrap_or_default()
+    let last = failures(case, container).last().map(|incident| text::scrubbed(text::of_event(&incident.message)));
+    last.as_deref()
+        .and_then(|message| message.split_once("\": "))
+        .map(|(_, cause)| cause.to_owned())
+        .unwrap_or_default()
 }
 
 /// Cuts `failed to pull and unpack image "X": failed to resolve image: …` down to its end.

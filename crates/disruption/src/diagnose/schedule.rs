@@ -39,7 +39,7 @@ pub(super) fn waits(case: &Case<'_>) -> Finding {
     }
     let reported = case.reported(&["FailedScheduling"]).last().map(|incident| text::of_event(&incident.message));
     let said = Some(condition.message.as_str()).filter(|said| !said.is_empty()).or(reported).unwrap_or_default();
-    let (code, class, message) = of_refusal(case, said);
+    let (code, class, message) = of_refusal(case, &text::scrubbed(said));
     let count = pod::count(case.reported(&["FailedScheduling"]));
     case.finding(code, class, &message).seen(count).since(since)
 }

@@ -1,1 +1,3 @@
+mod cases;
+mod garbage;
 mod stalls;

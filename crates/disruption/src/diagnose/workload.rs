@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Class, Code, Finding, create, pod, primary};
+use super::{Class, Code, Finding, create, pod, primary, text};
 use crate::{
     model::{PodStatus, RolloutStrategy},
     rollout::view::Subject,
@@ -82,7 +82,8 @@ fn replica_set(subject: &Subject<'_>) -> Option<Finding> {
     if !is_refused || !subject.rollout.is_observed() || subject.current().is_some() {
         return None;
     }
-    let said = condition.message.split_once("\": ").map_or(condition.message.as_str(), |(_, said)| said);
+    let said = text::scrubbed(&condition.message);
+    let said = said.split_once("\": ").map_or(said.as_str(), |(_, said)| said);
     let (code, class, message) = create::refusal(subject, said);
     let (class, message) = match (code, class) {
         (Code::CreateFailed, Class::Transient) => (Class::Transient, said.to_owned()),
@@ -118,7 +119,7 @@ fn ordinal(subject: &Subject<'_>) -> Option<Finding> {
 
 /// Pods that should have stopped long ago: of a `StatefulSet` or `Recreate` nothing follows before they are gone.
 fn terminating(subject: &Subject<'_>) -> Vec<Finding> {
-    let is_late = |pod: &&&PodStatus| pod.deletion_at.is_some_and(|end| subject.now > end + STOPS_WITHIN);
+    let is_late = |pod: &&&PodStatus| pod.deletion_at.is_some_and(|end| subject.now.duration_since(end) > STOPS_WITHIN);
     let late = subject.pods.iter().filter(is_late);
     late.map(|pod| {
         let is_lost = pod.node.as_ref().and_then(|name| subject.node(name)).is_some_and(|node| !node.ready);

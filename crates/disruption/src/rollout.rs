@@ -2,6 +2,7 @@
 
 pub mod describe;
 pub mod document;
+mod file;
 #[cfg(test)]
 mod fixture;
 pub mod history;

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod document;
 pub mod drain;
 pub mod event;
+mod file;
 #[cfg(test)]
 mod fixture;
 pub mod journal;

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod describe;
 pub mod document;
 pub mod event;
+mod file;
 #[cfg(test)]
 mod fixture;
 pub mod history;

@@ -11,7 +11,8 @@ use crate::{
     workload::Workloads,
 };
 
-pub use file::{ReadError, read};
+pub use crate::file::ReadError;
+pub use file::read;
 
 /// The cluster at one moment.
 #[derive(Debug, Clone)]

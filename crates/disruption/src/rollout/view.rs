@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use super::file::read;
 use super::template;
 use crate::{
     model::{Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey},

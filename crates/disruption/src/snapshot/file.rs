@@ -1,355 +1,65 @@
-//! Reads a snapshot from what `kubectl get … -o json|yaml` prints, object by object, so that a large cluster never
-//! stands in memory whole.
+//! Reads a snapshot from a file.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    io::{self, BufRead, BufReader, Read},
-};
+use std::io::Read;
 
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
-use thiserror::Error;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{Kind, Object, Snapshot, Unreadable};
-use crate::model::{ObjectName, Workload};
+use crate::{
+    file::{self, Gathered, ReadError, Wanted},
+    model::{Workload, WorkloadKind},
+};
 
-/// Why a file is no snapshot. The texts name the line or the object.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// Nothing but white space.
-    #[error("it is empty")]
-    Empty,
-    /// Bytes that are no text.
-    #[error("it is neither JSON nor YAML: {0}")]
-    NotText(&'static str),
-    /// Malformed JSON, or an object of a wrong shape.
-    #[error("{0}")]
-    Json(#[source] serde_json::Error),
-    /// Malformed YAML, or an object of a wrong shape.
-    #[error("{0}")]
-    Yaml(String),
-    /// A well-formed file without any pod or node.
-    #[error("it holds no node and no pod; give it what `kubectl get {} -A -o yaml` prints", KINDS_TO_GET)]
-    NothingToPlan,
-    /// Reading failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// The kinds that a complete snapshot has, as kubectl takes them.
-const KINDS_TO_GET: &str = "nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs";
-
-/// How much is looked at to tell JSON from YAML from binary, in bytes.
-const PEEK: usize = 4096;
-
-/// Reads a List, several documents, or single objects, in JSON or YAML.
+/// Reads what `kubectl get … -o json|yaml` prints: a List, several documents, or single objects.
 ///
 /// `taken_at` is the file's `takenAt`, else its newest timestamp. Kinds that the file has no object of are marked
 /// unknown; kinds that plans don't read are ignored.
 pub fn read(input: impl Read) -> Result<Snapshot, ReadError> {
-    let mut input = BufReader::with_capacity(PEEK.max(1 << 16), input);
-    let mut gathering = Gathering::default();
-    match first_character(&mut input)? {
-        b'{' => {
-            for document in serde_json::Deserializer::from_reader(input).into_iter::<Document>() {
-                gathering.take(document.map_err(ReadError::Json)?);
+    let Gathered { objects, missing, taken_at } = file::gather::<Planned>(input)?;
+    if missing.contains(&Kind::Node) && missing.contains(&Kind::Pod) {
+        let kinds = "nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs -A";
+        return Err(ReadError::Lacks { lacks: "no node and no pod", kinds });
+    }
+    let mut snapshot = Snapshot::new(taken_at.unwrap_or(Timestamp::UNIX_EPOCH));
+    for object in objects {
+        snapshot.insert(object);
+    }
+    for kind in missing {
+        snapshot.mark_unknown(kind, Unreadable::NotInFile);
+    }
+    Ok(snapshot)
+}
+
+/// What plans read.
+struct Planned;
+
+impl Wanted for Planned {
+    fn kinds() -> impl Iterator<Item = Kind> {
+        Kind::all()
+    }
+
+    fn keep(kind: Kind, object: Value) -> Result<Option<Object>, serde_json::Error> {
+        fn workload<K: DeserializeOwned + Into<Workload>>(object: Value) -> Result<Object, serde_json::Error> {
+            Ok(Object::Workload(Box::new(serde_json::from_value::<K>(object)?.into())))
+        }
+        Ok(Some(match kind {
+            Kind::Node => Object::Node(serde_json::from_value::<core::Node>(object)?.into()),
+            Kind::Pod => Object::Pod(Box::new(serde_json::from_value::<core::Pod>(object)?.into())),
+            Kind::PodDisruptionBudget => {
+                Object::Budget(Box::new(serde_json::from_value::<policy::PodDisruptionBudget>(object)?.into()))
             }
-        }
-        b'[' => return Err(ReadError::NotText("it is a bare array, not a List")),
-        _ => {
-            for document in serde_saphyr::read_with_options::<_, Option<Document>>(&mut input, yaml_options()) {
-                if let Some(document) = document.map_err(|error| ReadError::Yaml(yaml_message(&error)))? {
-                    gathering.take(document);
-                }
-            }
-        }
+            Kind::Workload(WorkloadKind::Deployment) => workload::<apps::Deployment>(object)?,
+            Kind::Workload(WorkloadKind::ReplicaSet) => workload::<apps::ReplicaSet>(object)?,
+            Kind::Workload(WorkloadKind::StatefulSet) => workload::<apps::StatefulSet>(object)?,
+            Kind::Workload(WorkloadKind::DaemonSet) => workload::<apps::DaemonSet>(object)?,
+            Kind::Workload(WorkloadKind::ReplicationController) => workload::<core::ReplicationController>(object)?,
+            Kind::Workload(WorkloadKind::Job) => workload::<batch::Job>(object)?,
+            Kind::ControllerRevision | Kind::Incident => return Ok(None),
+        }))
     }
-    gathering.finish()
-}
-
-fn first_character(input: &mut impl BufRead) -> Result<u8, ReadError> {
-    loop {
-        let seen = input.fill_buf()?;
-        if seen.is_empty() {
-            return Err(ReadError::Empty);
-        }
-        if seen.contains(&0) {
-            return Err(ReadError::NotText("it has NUL bytes"));
-        }
-        let blank = seen.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        match seen.get(blank) {
-            // JSON may follow a byte order mark; YAML readers skip one themselves.
-            Some(0xEF) if seen[blank..].starts_with(b"\xEF\xBB\xBF{") => input.consume(blank + 3),
-            Some(&first) => {
-                if first == b'{' {
-                    input.consume(blank);
-                }
-                return Ok(first);
-            }
-            None => {
-                let all = seen.len();
-                input.consume(all);
-            }
-        }
-    }
-}
-
-/// How much aliases may add, in parser events: nothing that kubectl prints has any, and they could multiply the input.
-const MAX_ALIASED: usize = 10_000;
-
-/// The limits of the YAML reader guard configuration files; a cluster is larger.
-fn yaml_options() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_reader_input_bytes: None,
-            max_events: usize::MAX,
-            max_nodes: usize::MAX,
-            max_documents: usize::MAX,
-            max_total_scalar_bytes: usize::MAX,
-            max_total_comment_bytes: usize::MAX,
-            max_recorded_anchor_events: MAX_ALIASED,
-        },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
-        with_snippet: false,
-    }
-}
-
-fn yaml_message(error: &serde_saphyr::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// What one document gave.
-#[derive(Default)]
-struct Gathering {
-    objects: Vec<Object>,
-    taken_at: Option<Timestamp>,
-    newest: Option<Timestamp>,
-}
-
-impl Gathering {
-    fn take(&mut self, document: Document) {
-        let Document { items: _, objects, taken_at, newest } = document;
-        self.objects.extend(objects);
-        self.taken_at = self.taken_at.max(taken_at);
-        self.newest = self.newest.max(newest);
-    }
-
-    fn finish(self) -> Result<Snapshot, ReadError> {
-        let taken_at = self.taken_at.or(self.newest).unwrap_or(Timestamp::UNIX_EPOCH);
-        let mut snapshot = Snapshot::new(taken_at);
-        let mut missing: BTreeSet<Kind> = Kind::all().collect();
-        // An object that is there twice counts once, as it was told last.
-        let mut seen: HashMap<(Kind, ObjectName), usize> = HashMap::with_capacity(self.objects.len());
-        let mut objects: Vec<Option<Object>> = Vec::with_capacity(self.objects.len());
-        for object in self.objects {
-            missing.remove(&object.kind());
-            if let Some(earlier) = seen.insert((object.kind(), object.name()), objects.len()) {
-                objects[earlier] = None;
-            }
-            objects.push(Some(object));
-        }
-        objects.into_iter().flatten().for_each(|object| snapshot.insert(object));
-        if missing.contains(&Kind::Node) && missing.contains(&Kind::Pod) {
-            return Err(ReadError::NothingToPlan);
-        }
-        for kind in missing {
-            snapshot.mark_unknown(kind, Unreadable::NotInFile);
-        }
-        Ok(snapshot)
-    }
-}
-
-/// A document of a file: a List, read item by item, or a single object.
-#[derive(Default)]
-struct Document {
-    /// Items of the List, also of kinds that are ignored.
-    items: usize,
-    objects: Vec<Object>,
-    taken_at: Option<Timestamp>,
-    newest: Option<Timestamp>,
-}
-
-impl<'de> serde::Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DocumentVisitor)
-    }
-}
-
-struct DocumentVisitor;
-
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Document;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a Kubernetes object or a List of them")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut document = Document::default();
-        let mut fields = Map::new();
-        let mut is_list = false;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "items" => {
-                    is_list = true;
-                    // The server's own lists name the kind of their items only in the kind of the list.
-                    let list_kind =
-                        fields.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
-                    let item_kind = list_kind.filter(|kind| !kind.is_empty()).map(str::to_owned);
-                    map.next_value_seed(Items { document: &mut document, item_kind })?;
-                }
-                "takenAt" => {
-                    let text: String = map.next_value()?;
-                    let taken_at =
-                        text.parse().map_err(|_| A::Error::custom(format!("takenAt is no time: {text:?}")))?;
-                    document.taken_at = Some(taken_at);
-                }
-                _ => {
-                    fields.insert(key, map.next_value()?);
-                }
-            }
-        }
-        if !is_list {
-            if !fields.contains_key("kind") {
-                return Err(A::Error::custom("an object without a kind: not a Kubernetes object"));
-            }
-            document.take_object(Value::Object(fields), None).map_err(A::Error::custom)?;
-        } else if !fields.contains_key("kind") {
-            // kubectl writes the kind of a List behind its items: without it the rest is missing.
-            let items = document.items;
-            return Err(A::Error::custom(format!("a List without its kind: the file is cut off after item {items}")));
-        }
-        Ok(document)
-    }
-}
-
-struct Items<'a> {
-    document: &'a mut Document,
-    item_kind: Option<String>,
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for Items<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the items of a List")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<Value>()? {
-            self.document.items += 1;
-            let number = self.document.items;
-            self.document
-                .take_object(item, self.item_kind.as_deref())
-                .map_err(|error| A::Error::custom(format!("item {number}, {error}")))?;
-        }
-        Ok(())
-    }
-
-    // `items: null` is how Go prints a list that was never made.
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_none<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Err(A::Error::custom("the items of a List must be an array"))
-    }
-}
-
-impl Document {
-    fn take_object(&mut self, object: Value, list_kind: Option<&str>) -> Result<(), String> {
-        let Some(kind) = object.get("kind").and_then(Value::as_str).or(list_kind).map(str::to_owned) else {
-            return Err("an object without a kind: not a Kubernetes object".to_owned());
-        };
-        if kind == "List" {
-            return Err("a List: Lists inside of Lists are not read".to_owned());
-        }
-        let name = describe(&object);
-        let newest = newest_time(&object);
-        if let Some(object) = prune(&kind, object).map_err(|error| format!("{kind} {name}: {error}"))? {
-            if object.name().name.is_empty() {
-                return Err(format!("a {kind} without a name"));
-            }
-            self.newest = self.newest.max(newest);
-            self.objects.push(object);
-        }
-        Ok(())
-    }
-}
-
-fn describe(object: &Value) -> String {
-    let field = |name: &str| object.pointer(&format!("/metadata/{name}")).and_then(Value::as_str);
-    match (field("namespace"), field("name")) {
-        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-        (None, Some(name)) => name.to_owned(),
-        (_, None) => "without a name".to_owned(),
-    }
-}
-
-/// Keeps of an object what plans read; `None` for kinds that they don't.
-fn prune(kind: &str, object: Value) -> Result<Option<Object>, serde_json::Error> {
-    fn workload<K: DeserializeOwned + Into<Workload>>(object: Value) -> Result<Object, serde_json::Error> {
-        Ok(Object::Workload(Box::new(serde_json::from_value::<K>(object)?.into())))
-    }
-    let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    let group = api_version.split_once('/').map(|(group, _)| group.to_owned());
-    let is_in = |expected: &str| group.as_deref().unwrap_or(expected) == expected;
-    Ok(Some(match kind {
-        "Node" if is_in("") => Object::Node(serde_json::from_value::<core::Node>(object)?.into()),
-        "Pod" if is_in("") => Object::Pod(Box::new(serde_json::from_value::<core::Pod>(object)?.into())),
-        "PodDisruptionBudget" if is_in("policy") => {
-            Object::Budget(Box::new(serde_json::from_value::<policy::PodDisruptionBudget>(object)?.into()))
-        }
-        "Deployment" if is_in("apps") => workload::<apps::Deployment>(object)?,
-        "ReplicaSet" if is_in("apps") => workload::<apps::ReplicaSet>(object)?,
-        "StatefulSet" if is_in("apps") => workload::<apps::StatefulSet>(object)?,
-        "DaemonSet" if is_in("apps") => workload::<apps::DaemonSet>(object)?,
-        "ReplicationController" if is_in("") => workload::<core::ReplicationController>(object)?,
-        "Job" if is_in("batch") => workload::<batch::Job>(object)?,
-        _ => return Ok(None),
-    }))
-}
-
-/// The newest time that an object tells. A deletion's time lies ahead, so it says nothing about when this was seen.
-fn newest_time(value: &Value) -> Option<Timestamp> {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .filter_map(|(key, value)| match value {
-                Value::String(text) if is_time(key) => text.parse().ok(),
-                Value::String(_) => None,
-                // Keys that users choose.
-                _ if key == "annotations" || key == "labels" => None,
-                _ => newest_time(value),
-            })
-            .max(),
-        Value::Array(items) => items.iter().filter_map(newest_time).max(),
-        _ => None,
-    }
-}
-
-fn is_time(key: &str) -> bool {
-    key != "deletionTimestamp"
-        && (key.ends_with("Time")
-            || key.ends_with("Timestamp")
-            || key == "startedAt"
-            || key == "finishedAt"
-            || key == "time")
 }
 
 #[cfg(test)]

@@ -1,0 +1,369 @@
+//! Reads what `kubectl get … -o json|yaml` prints, object by object, so that a large cluster never stands in memory
+//! whole: for whoever says which objects count.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::{self, BufRead, BufReader, Read},
+    marker::PhantomData,
+};
+
+use jiff::Timestamp;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::{
+    model::{ObjectName, WorkloadKind},
+    snapshot::{Kind, Object},
+};
+
+/// Why a file cannot be used. The texts name the line or the object.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// Nothing but white space.
+    #[error("it is empty")]
+    Empty,
+    /// Bytes that are no text.
+    #[error("it is neither JSON nor YAML: {0}")]
+    NotText(&'static str),
+    /// Malformed JSON, or an object of a wrong shape.
+    #[error("{0}")]
+    Json(#[source] serde_json::Error),
+    /// Malformed YAML, or an object of a wrong shape.
+    #[error("{0}")]
+    Yaml(String),
+    /// A well-formed file without what it was read for.
+    #[error("it holds {lacks}; give it what `kubectl get {kinds} -o yaml` prints")]
+    Lacks {
+        /// Such as `no node and no pod`.
+        lacks: &'static str,
+        /// The kinds that a complete file has, as kubectl takes them, with flags.
+        kinds: &'static str,
+    },
+    /// Reading failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Which objects of a file count.
+pub(crate) trait Wanted {
+    /// Their kinds.
+    fn kinds() -> impl Iterator<Item = Kind>;
+
+    /// Keeps of an object of such a kind what is needed; none of one that does not matter.
+    fn keep(kind: Kind, object: Value) -> Result<Option<Object>, serde_json::Error>;
+}
+
+/// What a file gave.
+pub(crate) struct Gathered {
+    /// Its objects in their order. One that is there twice counts once, as it was told last.
+    pub(crate) objects: Vec<Object>,
+    /// Wanted kinds of which it has no object.
+    pub(crate) missing: BTreeSet<Kind>,
+    /// Its `takenAt`, else the newest time that its objects tell.
+    pub(crate) taken_at: Option<Timestamp>,
+}
+
+/// How much is looked at to tell JSON from YAML from binary, in bytes.
+const PEEK: usize = 4096;
+
+/// Reads a List, several documents, or single objects, in JSON or YAML. Other kinds than the wanted ones are ignored.
+pub(crate) fn gather<W: Wanted>(input: impl Read) -> Result<Gathered, ReadError> {
+    let mut input = BufReader::with_capacity(PEEK.max(1 << 16), input);
+    let mut whole = Document::<W>::default();
+    match first_character(&mut input)? {
+        b'{' => {
+            for document in serde_json::Deserializer::from_reader(input).into_iter() {
+                whole.extend(document.map_err(ReadError::Json)?);
+            }
+        }
+        b'[' => return Err(ReadError::NotText("it is a bare array, not a List")),
+        _ => {
+            for document in serde_saphyr::read_with_options::<_, Option<Document<W>>>(&mut input, yaml_options()) {
+                if let Some(document) = document.map_err(|error| ReadError::Yaml(yaml_message(&error)))? {
+                    whole.extend(document);
+                }
+            }
+        }
+    }
+    Ok(whole.into())
+}
+
+fn first_character(input: &mut impl BufRead) -> Result<u8, ReadError> {
+    loop {
+        let seen = input.fill_buf()?;
+        if seen.is_empty() {
+            return Err(ReadError::Empty);
+        }
+        if seen.contains(&0) {
+            return Err(ReadError::NotText("it has NUL bytes"));
+        }
+        let blank = seen.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        match seen.get(blank) {
+            // JSON may follow a byte order mark; YAML readers skip one themselves.
+            Some(0xEF) if seen[blank..].starts_with(b"\xEF\xBB\xBF{") => input.consume(blank + 3),
+            Some(&first) => {
+                if first == b'{' {
+                    input.consume(blank);
+                }
+                return Ok(first);
+            }
+            None => {
+                let all = seen.len();
+                input.consume(all);
+            }
+        }
+    }
+}
+
+/// How much aliases may add, in parser events: nothing that kubectl prints has any, and they could multiply the input.
+const MAX_ALIASED: usize = 10_000;
+
+/// The limits of the YAML reader guard configuration files; a cluster is larger.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: None,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_documents: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_total_comment_bytes: usize::MAX,
+            max_recorded_anchor_events: MAX_ALIASED,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        with_snippet: false,
+    }
+}
+
+fn yaml_message(error: &serde_saphyr::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// A document of a file: a List, read item by item, or a single object.
+struct Document<W> {
+    /// Items of the List, also of kinds that are ignored.
+    items: usize,
+    objects: Vec<Object>,
+    kinds: BTreeSet<Kind>,
+    taken_at: Option<Timestamp>,
+    newest: Option<Timestamp>,
+    wanted: PhantomData<W>,
+}
+
+impl<W> Default for Document<W> {
+    fn default() -> Self {
+        let (objects, kinds) = (Vec::new(), BTreeSet::new());
+        Self { items: 0, objects, kinds, taken_at: None, newest: None, wanted: PhantomData }
+    }
+}
+
+impl<W> Document<W> {
+    fn extend(&mut self, other: Self) {
+        let Self { items: _, objects, kinds, taken_at, newest, wanted: _ } = other;
+        self.objects.extend(objects);
+        self.kinds.extend(kinds);
+        self.taken_at = self.taken_at.max(taken_at);
+        self.newest = self.newest.max(newest);
+    }
+}
+
+impl<W: Wanted> From<Document<W>> for Gathered {
+    fn from(document: Document<W>) -> Self {
+        let mut seen: HashMap<(Kind, ObjectName), usize> = HashMap::with_capacity(document.objects.len());
+        let mut objects: Vec<Option<Object>> = Vec::with_capacity(document.objects.len());
+        for object in document.objects {
+            if let Some(earlier) = seen.insert((object.kind(), object.name()), objects.len()) {
+                objects[earlier] = None;
+            }
+            objects.push(Some(object));
+        }
+        Self {
+            objects: objects.into_iter().flatten().collect(),
+            missing: W::kinds().filter(|kind| !document.kinds.contains(kind)).collect(),
+            taken_at: document.taken_at.or(document.newest),
+        }
+    }
+}
+
+impl<'de, W: Wanted> serde::Deserialize<'de> for Document<W> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DocumentVisitor(PhantomData))
+    }
+}
+
+struct DocumentVisitor<W>(PhantomData<W>);
+
+impl<'de, W: Wanted> Visitor<'de> for DocumentVisitor<W> {
+    type Value = Document<W>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a Kubernetes object or a List of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<W>, A::Error> {
+        let mut document = Document::default();
+        let mut fields = Map::new();
+        let mut is_list = false;
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "items" => {
+                    is_list = true;
+                    // The server's own lists name the kind of their items only in the kind of the list.
+                    let list_kind =
+                        fields.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
+                    let item_kind = list_kind.filter(|kind| !kind.is_empty()).map(str::to_owned);
+                    map.next_value_seed(Items { document: &mut document, item_kind })?;
+                }
+                "takenAt" => {
+                    let text: String = map.next_value()?;
+                    let taken_at =
+                        text.parse().map_err(|_| A::Error::custom(format!("takenAt is no time: {text:?}")))?;
+                    document.taken_at = Some(taken_at);
+                }
+                _ => {
+                    fields.insert(key, map.next_value()?);
+                }
+            }
+        }
+        if !is_list {
+            if !fields.contains_key("kind") {
+                return Err(A::Error::custom("an object without a kind: not a Kubernetes object"));
+            }
+            document.take_object(Value::Object(fields), None).map_err(A::Error::custom)?;
+        } else if !fields.contains_key("kind") {
+            // kubectl writes the kind of a List behind its items: without it the rest is missing.
+            let items = document.items;
+            return Err(A::Error::custom(format!("a List without its kind: the file is cut off after item {items}")));
+        }
+        Ok(document)
+    }
+}
+
+struct Items<'a, W> {
+    document: &'a mut Document<W>,
+    item_kind: Option<String>,
+}
+
+impl<'de, W: Wanted> serde::de::DeserializeSeed<'de> for Items<'_, W> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, W: Wanted> Visitor<'de> for Items<'_, W> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the items of a List")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while let Some(item) = items.next_element::<Value>()? {
+            self.document.items += 1;
+            let number = self.document.items;
+            self.document
+                .take_object(item, self.item_kind.as_deref())
+                .map_err(|error| A::Error::custom(format!("item {number}, {error}")))?;
+        }
+        Ok(())
+    }
+
+    // `items: null` is how Go prints a list that was never made.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_none<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Err(A::Error::custom("the items of a List must be an array"))
+    }
+}
+
+impl<W: Wanted> Document<W> {
+    fn take_object(&mut self, object: Value, list_kind: Option<&str>) -> Result<(), String> {
+        let Some(kind) = object.get("kind").and_then(Value::as_str).or(list_kind).map(str::to_owned) else {
+            return Err("an object without a kind: not a Kubernetes object".to_owned());
+        };
+        if kind == "List" {
+            return Err("a List: Lists inside of Lists are not read".to_owned());
+        }
+        let Some(known) = known_kind(&kind, &object).filter(|known| W::kinds().any(|wanted| wanted == *known)) else {
+            return Ok(());
+        };
+        self.kinds.insert(known);
+        let name = describe(&object);
+        let newest = newest_time(&object);
+        if let Some(object) = W::keep(known, object).map_err(|error| format!("{kind} {name}: {error}"))? {
+            if object.name().name.is_empty() {
+                return Err(format!("a {kind} without a name"));
+            }
+            self.newest = self.newest.max(newest);
+            self.objects.push(object);
+        }
+        Ok(())
+    }
+}
+
+fn describe(object: &Value) -> String {
+    let field = |name: &str| object.pointer(&format!("/metadata/{name}")).and_then(Value::as_str);
+    match (field("namespace"), field("name")) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        (None, Some(name)) => name.to_owned(),
+        (_, None) => "without a name".to_owned(),
+    }
+}
+
+/// The kind of an object. Others of the same name live in other groups.
+fn known_kind(kind: &str, object: &Value) -> Option<Kind> {
+    let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let group = api_version.split_once('/').map(|(group, _)| group);
+    let (of, known) = match kind {
+        "Node" => ("", Kind::Node),
+        "Pod" => ("", Kind::Pod),
+        "Event" => ("", Kind::Incident),
+        "ReplicationController" => ("", Kind::Workload(WorkloadKind::ReplicationController)),
+        "PodDisruptionBudget" => ("policy", Kind::PodDisruptionBudget),
+        "Deployment" => ("apps", Kind::Workload(WorkloadKind::Deployment)),
+        "ReplicaSet" => ("apps", Kind::Workload(WorkloadKind::ReplicaSet)),
+        "StatefulSet" => ("apps", Kind::Workload(WorkloadKind::StatefulSet)),
+        "DaemonSet" => ("apps", Kind::Workload(WorkloadKind::DaemonSet)),
+        "ControllerRevision" => ("apps", Kind::ControllerRevision),
+        "Job" => ("batch", Kind::Workload(WorkloadKind::Job)),
+        _ => return None,
+    };
+    (group.unwrap_or(of) == of).then_some(known)
+}
+
+/// The newest time that an object tells. A deletion's time lies ahead, so it says nothing about when this was seen.
+fn newest_time(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter_map(|(key, value)| match value {
+                Value::String(text) if is_time(key) => text.parse().ok(),
+                Value::String(_) => None,
+                // Keys that users choose.
+                _ if key == "annotations" || key == "labels" => None,
+                _ => newest_time(value),
+            })
+            .max(),
+        Value::Array(items) => items.iter().filter_map(newest_time).max(),
+        _ => None,
+    }
+}
+
+fn is_time(key: &str) -> bool {
+    key != "deletionTimestamp"
+        && (key.ends_with("Time")
+            || key.ends_with("Timestamp")
+            || key == "startedAt"
+            || key == "finishedAt"
+            || key == "time")
+}

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::{
     blame::{self, Blame},
     document::{RolloutCause, RolloutFinding, RolloutPhase, RolloutStatus, RolloutWorkload, UndoTarget},
@@ -76,8 +78,9 @@ fn see(subject: &Subject<'_>, limits: &Limits) -> Seen {
     let findings = diagnose::diagnose(subject);
     let progress = status::progress(subject);
     let clocks = Clocks::begin(subject, &findings, &progress);
-    // One look cannot wait and see.
-    let verdict = verdict::judge(subject, &findings, &progress, &clocks, limits);
+    // One look cannot wait and see whether it stays good.
+    let limits = Limits { stable_for: Some(SignedDuration::ZERO), ..*limits };
+    let verdict = verdict::judge(subject, &findings, &progress, &clocks, &limits);
     Seen { findings, progress, verdict }
 }
 

@@ -63,9 +63,7 @@ pub(super) fn cause_of(finding: &Finding, blame: &Blame) -> RolloutCause {
 /// Who is to blame for a finding: compared with the revision that ran before.
 pub(super) fn blame_for(subject: &Subject<'_>, finding: &Finding, seen_ready: &BTreeSet<VersionKey>) -> Blame {
     let before = target::last_good(subject, seen_ready);
-    blame::blame(before.as_ref().map(|target| target.revision), finding, subject, |pod| {
-        diagnose::of_pod(subject, pod)
-    })
+    blame::blame(before.as_ref().map(|target| target.revision), finding, subject, |pod| diagnose::of_pod(subject, pod))
 }
 
 struct Seen {

@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     act::{self, Effect},
     connect::Connection,
-    look, objects,
+    look,
     observe::Versions,
     signals, watch,
 };
@@ -122,7 +122,7 @@ fn perform<E>(
     match action {
         Action::Tell(event) => tell(event),
         Action::Watch(watch) => {
-            let version = versions.of(objects::kind(&watch)).map(str::to_owned);
+            let version = versions.of(watch.kind()).map(str::to_owned);
             tasks.spawn(watch::follow(connection, watch, version, inputs));
         }
         Action::Remove { pod, uid, removal, grace_period_seconds } => {

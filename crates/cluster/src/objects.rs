@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use disruption::{
     action::{Part, Watch},
     model::{RolloutKind, Workload, WorkloadKind},
-    snapshot::{Kind, Object},
+    snapshot::Object,
 };
 use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
 use kube::{Api, Client, Resource, api::ListParams};
@@ -115,25 +115,10 @@ pub(crate) async fn visit<V: Visitor>(client: Client, watch: &Watch, visitor: V)
 
 /// The list parameters of a part of a namespace.
 fn selecting(part: &Part) -> ListParams {
-    let mut params = ListParams::default();
-    params.field_selector = part.name.as_ref().map(|name| format!("metadata.name={name}"));
-    params.label_selector.clone_from(&part.labels);
-    params
-}
-
-/// The kind of objects that a watch shows.
-pub(crate) fn kind(watch: &Watch) -> Kind {
-    match watch {
-        Watch::Node(_) => Kind::Node,
-        Watch::PodsOn(_) | Watch::PodsIn(_) => Kind::Pod,
-        Watch::BudgetsIn(_) => Kind::PodDisruptionBudget,
-        Watch::WorkloadsIn(kind, _) => Kind::Workload(*kind),
-        Watch::Rollouts(kind, _) => Kind::Workload(kind.workload()),
-        Watch::ReplicaSets(_) => Kind::Workload(WorkloadKind::ReplicaSet),
-        Watch::ControllerRevisions(_) => Kind::ControllerRevision,
-        Watch::PodStatuses(_) => Kind::Pod,
-        Watch::IncidentsIn(_) => Kind::Incident,
-        Watch::Nodes => Kind::Node,
+    ListParams {
+        field_selector: part.name.as_ref().map(|name| format!("metadata.name={name}")),
+        label_selector: part.labels.clone(),
+        ..ListParams::default()
     }
 }
 

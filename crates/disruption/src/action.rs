@@ -9,7 +9,7 @@ use crate::{
     event::Event,
     journal::Record,
     model::{Node, NodeName, ObjectName, Rollout, RolloutKind, Uid, WorkloadKind},
-    snapshot::Object,
+    snapshot::{Kind, Object},
 };
 
 /// A synchronous state machine. The driver feeds it what happened and performs what it asks for.
@@ -249,6 +249,22 @@ pub enum Watch {
     IncidentsIn(String),
     /// All nodes.
     Nodes,
+}
+
+impl Watch {
+    /// The kind of objects that it shows.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Node(_) | Self::Nodes => Kind::Node,
+            Self::PodsOn(_) | Self::PodsIn(_) | Self::PodStatuses(_) => Kind::Pod,
+            Self::BudgetsIn(_) => Kind::PodDisruptionBudget,
+            Self::WorkloadsIn(kind, _) => Kind::Workload(*kind),
+            Self::Rollouts(kind, _) => Kind::Workload(kind.workload()),
+            Self::ReplicaSets(_) => Kind::Workload(WorkloadKind::ReplicaSet),
+            Self::ControllerRevisions(_) => Kind::ControllerRevision,
+            Self::IncidentsIn(_) => Kind::Incident,
+        }
+    }
 }
 
 /// A part of a namespace.

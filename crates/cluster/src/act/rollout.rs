@@ -76,6 +76,7 @@ fn is_as_tested(rollout: &Rollout, patch: &str) -> bool {
     tests.into_iter().all(|test| match test["path"].as_str() {
         Some("/metadata/uid") => test["value"] == rollout.uid.0,
         Some("/spec/template") => test["value"] == rollout.template,
+        Some("/metadata/annotations") => test["value"].is_null() == rollout.annotations.is_empty(),
         _ => true,
     })
 }

@@ -72,12 +72,12 @@ pub async fn observe_rollouts(
         match listed {
             Ok(listed) => take(&mut view, &mut versions, watch, listed),
             Err(error) => {
-                view.unknown.insert(objects::kind(watch), degrade(error)?);
+                view.unknown.insert(watch.kind(), degrade(error)?);
             }
         }
     }
     watches.extend(beside);
-    watches.retain(|watch| !view.unknown.contains_key(&objects::kind(watch)));
+    watches.retain(|watch| !view.unknown.contains_key(&watch.kind()));
     let no_clock = || Error::Answer { what: "read the server's clock".into(), reason: "no Date header".into() };
     let taken_at = connection.server_now().ok_or_else(no_clock)?;
     Ok(ObservedRollouts { taken_at, view, versions, targets, missing, watches })
@@ -91,8 +91,8 @@ fn workloads_of(namespace: &str, wanted: &WantedRollouts) -> Vec<Watch> {
     };
     let only = |kind: RolloutKind| match wanted {
         WantedRollouts::Named(named) => {
-            let mut names = named.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone());
-            names.next().filter(|first| names.all(|name| name == *first))
+            let mut all = named.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.clone());
+            all.next().filter(|first| all.all(|name| name == *first))
         }
         WantedRollouts::Selected { .. } => None,
     };
@@ -148,7 +148,7 @@ fn targets(view: &View, namespace: &str, wanted: &WantedRollouts) -> (Named, Nam
 }
 
 fn take(view: &mut View, versions: &mut Versions, watch: &Watch, listed: Listed<Object>) {
-    versions.0.insert(objects::kind(watch), listed.version);
+    versions.0.insert(watch.kind(), listed.version);
     listed.objects.into_iter().for_each(|object| view.insert(object));
 }
 

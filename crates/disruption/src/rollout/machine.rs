@@ -24,7 +24,7 @@ use crate::{
     document::API_VERSION,
     model::{ObjectName, RolloutKind},
     outcome::Exit,
-    snapshot::{Kind, Unreadable},
+    snapshot::Unreadable,
 };
 
 /// A workload to be guarded, and with what it begins.
@@ -176,11 +176,13 @@ impl Guard {
             Change::Seen(object) => self.view.insert(object),
             Change::Deleted(object) => self.view.remove(&object),
             Change::Listed(objects) => {
-                self.view.clear(kind_of(&watch));
-                objects.into_iter().for_each(|object| self.view.insert(object));
+                self.view.clear(watch.kind());
+                for object in objects {
+                    self.view.insert(object);
+                }
             }
             Change::Refused(message) => {
-                let kind = kind_of(&watch);
+                let kind = watch.kind();
                 self.lost.remove(&watch);
                 if matches!(watch, Watch::Rollouts(..)) {
                     self.tracks.iter_mut().for_each(|track| track.forbid(&message, self.now));
@@ -257,18 +259,5 @@ impl Machine for Guard {
 
     fn is_finished(&self) -> bool {
         self.tracks.iter().all(|track| track.is_ended() && !track.awaits_log())
-    }
-}
-
-fn kind_of(watch: &Watch) -> Kind {
-    match watch {
-        Watch::Node(_) | Watch::Nodes => Kind::Node,
-        Watch::PodsOn(_) | Watch::PodsIn(_) | Watch::PodStatuses(_) => Kind::Pod,
-        Watch::BudgetsIn(_) => Kind::PodDisruptionBudget,
-        Watch::WorkloadsIn(kind, _) => Kind::Workload(*kind),
-        Watch::Rollouts(kind, _) => Kind::Workload(kind.workload()),
-        Watch::ReplicaSets(_) => Kind::Workload(crate::model::WorkloadKind::ReplicaSet),
-        Watch::ControllerRevisions(_) => Kind::ControllerRevision,
-        Watch::IncidentsIn(_) => Kind::Incident,
     }
 }

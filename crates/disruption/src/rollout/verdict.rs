@@ -339,10 +339,9 @@ impl Clocks {
                 }
                 without_progress(deadline(subject)?.max(window))
             }
-            Class::Timed => without_progress(limits.stall),
             Class::Transient if is_merely_waiting(finding.code) || finding.code == Code::Restarted => None,
             Class::Transient => without_progress(TRANSIENT.max(limits.stall)),
-            Class::Environment | Class::Blocked => without_progress(limits.stall),
+            Class::Timed | Class::Environment | Class::Blocked => without_progress(limits.stall),
         }
     }
 

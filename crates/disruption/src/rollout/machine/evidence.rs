@@ -1,9 +1,5 @@
 //! What there is to see of a stall: the failing probe, the pods, the warnings.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-
 use crate::{
     diagnose::{Code, Finding},
     model::{ContainerRole, ContainerState, ContainerStatus, Phase, PodStatus},
@@ -119,25 +115,20 @@ fn is_done(container: &ContainerStatus) -> bool {
 /// Warnings since the current version came, equal ones told once, the last one last.
 fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let since = subject.current().and_then(|revision| revision.created_at);
-    let mut told: BTreeMap<(&str, &str, &str), (Option<Timestamp>, i32, &str)> = BTreeMap::new();
     // The kubelet follows each of its errors with the bare word for it.
-    let says_more = |message: &str| !message.starts_with("Error: ") || message.contains(' ') && message.len() > 40;
+    let is_bare = |message: &str| message.strip_prefix("Error: ").is_some_and(|word| !word.contains(' '));
+    let mut told: Vec<Warning> = Vec::new();
     let warnings = subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since);
-    for incident in warnings.filter(|incident| says_more(&incident.message)) {
-        let about = &incident.about;
-        let entry = told.entry((&about.kind, &incident.reason, &incident.message)).or_insert((None, 0, &about.name));
-        entry.0 = entry.0.max(incident.last_at);
-        entry.1 += incident.count;
+    for incident in warnings.filter(|incident| !is_bare(&incident.message)) {
+        let about = format!("{}/{}", incident.about.kind.to_lowercase(), incident.about.name);
+        let is_same = |warning: &Warning| (&warning.reason, &warning.message) == (&incident.reason, &incident.message);
+        let before = told.iter().position(is_same).map(|at| told.remove(at).count);
+        told.push(Warning {
+            about,
+            reason: incident.reason.clone(),
+            message: incident.message.clone(),
+            count: before.unwrap_or_default() + incident.count,
+        });
     }
-    let mut told: Vec<_> = told.into_iter().collect();
-    told.sort_by_key(|(_, (last, _, _))| *last);
-    let told = told.split_off(told.len().saturating_sub(MOST_WARNINGS));
-    let warning =
-        |((kind, reason, message), (_, count, name)): ((&str, &str, &str), (Option<Timestamp>, i32, &str))| Warning {
-            about: format!("{}/{name}", kind.to_lowercase()),
-            reason: reason.to_owned(),
-            message: message.to_owned(),
-            count,
-        };
-    told.into_iter().map(warning).collect()
+    told.split_off(told.len().saturating_sub(MOST_WARNINGS))
 }

@@ -191,10 +191,13 @@ mod tests {
     use serde_json::json;
 
     use super::{
-        super::fixture::{Scene, revision, template, workload},
+        super::{
+            fixture::{Scene, revision, template, workload},
+            target::BAD_VERSIONS_ANNOTATION,
+        },
         *,
     };
-    use crate::model::RevisionCounts;
+    use crate::model::{RevisionCounts, VersionKey};
 
     /// kubectl's H1: a Deployment with four revisions, the later two with a cause.
     fn four() -> Scene {

@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Class, Code, Finding, crash, pod, pod::Case, probe, probe::Asked, pull, text};
 use crate::model::{ContainerRole, ContainerState, ContainerStatus, Incident};
 
-/// How long a container must run before its crashes are past: the kubelet forgets its back-off after as long
-/// (`backOffPeriod`, `MaxContainerBackOff` × 2).
+/// How long a container must run before its crashes are past: the kubelet forgets its back-off after as long (twice
+/// `MaxContainerBackOff`).
 const RECOVERED: SignedDuration = SignedDuration::from_mins(10);
 
 /// The findings of a container; none when it does what it should.

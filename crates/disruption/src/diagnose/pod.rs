@@ -147,9 +147,8 @@ fn is_replaced(subject: &Subject<'_>, failed: &PodStatus, pods: &[&PodStatus]) -
     pods.iter().any(|pod| pod.phase == Phase::Running && pod.created_at >= failed.created_at && is_same_place(pod))
 }
 
-/// Reasons of pods that ran and had to go (`eviction_manager.go`, `nodeshutdown`, `preemption.go`, pod garbage collection).
-const EVICTED: &[&str] =
-    &["Evicted", "Preempting", "Preempted", "NodeShutdown", "Terminated", "Shutdown", "DeletionByPodGC"];
+/// Reasons of pods that ran and had to go (`eviction_manager.go`, `preemption.go`, `nodeshutdown`).
+const EVICTED: &[&str] = &["Evicted", "Preempting", "NodeShutdown", "Shutdown", "Terminated"];
 
 /// Reasons of the kubelet's admission (`lifecycle/predicate.go`), besides those that begin with `OutOf`.
 const REJECTED: &[&str] = &[
@@ -158,7 +157,6 @@ const REJECTED: &[&str] = &[
     "NodeAffinity",
     "NodeName",
     "NodePorts",
-    "NodeSelectorMismatching",
     "NodeUnschedulable",
     "TaintToleration",
     "PodOSSelectorNodeLabelDoesNotMatch",
@@ -168,7 +166,6 @@ const REJECTED: &[&str] = &[
     "SMTAlignmentError",
     "AppArmor",
     "SysctlForbidden",
-    "NodeConditionPressure",
 ];
 
 /// The kubelet's words when a pod outgrew a limit of its own, not its node (`eviction/helpers.go`).

@@ -195,7 +195,6 @@ fn places(code: Code) -> &'static [Place] {
         | Code::ImageUntrusted
         | Code::ImagePullFailed
         | Code::ImagePulling => PULL,
-        Code::ProbeFailed => &[Else],
         Code::ConfigMissing => CONFIG,
         Code::RunsAsRoot => &[Own("securityContext"), At("spec.securityContext"), Own("image")],
         Code::VolumeMissing | Code::VolumeMount => VOLUMES,
@@ -203,7 +202,9 @@ fn places(code: Code) -> &'static [Place] {
         Code::PostStartFailed => &[Own("lifecycle.postStart"), Own("image"), Own("command"), Own("args"), Else],
         Code::CrashLoop | Code::Exits | Code::Restarted | Code::InitRunning => RUN,
         Code::OutOfMemory => MEMORY,
-        Code::LivenessFailed | Code::StartupFailed | Code::NotReady | Code::ReadinessFlaps | Code::Starting => PROBES,
+        Code::NotReady | Code::ReadinessFlaps => READINESS,
+        Code::StartupFailed | Code::Starting => STARTUP,
+        Code::LivenessFailed => LIVENESS,
         Code::ReadinessGate => &[At("spec.readinessGates"), Own("readinessProbe"), Own("ports"), At("metadata")],
         Code::Sandbox => &[
             At("spec.runtimeClassName"),
@@ -246,6 +247,7 @@ fn places(code: Code) -> &'static [Place] {
         | Code::CreateFailed
         | Code::ReplicaSetFailed
         | Code::DeadlineExceeded
+        | Code::ProbeFailed
         | Code::Unknown => &[Else],
         // No template makes these.
         Code::NodeLost
@@ -319,9 +321,48 @@ const MEMORY: &[Place] = &[
     At("metadata.annotations"),
 ];
 
-const PROBES: &[Place] = &[
+/// What a probe asks tells more than how often. The rest is as for any process that runs.
+const READINESS: &[Place] = &[
+    Own("readinessProbe.httpGet"),
+    Own("readinessProbe.tcpSocket"),
+    Own("readinessProbe.grpc"),
+    Own("readinessProbe.exec"),
     Own("readinessProbe"),
+    Own("ports"),
+    Own("image"),
+    Own("command"),
+    Own("args"),
+    Own("env"),
+    Own("envFrom"),
+    Own(""),
+    At("spec.volumes"),
+    At("metadata.annotations"),
+    Else,
+];
+
+const STARTUP: &[Place] = &[
+    Own("startupProbe.httpGet"),
+    Own("startupProbe.tcpSocket"),
+    Own("startupProbe.grpc"),
+    Own("startupProbe.exec"),
     Own("startupProbe"),
+    Own("ports"),
+    Own("image"),
+    Own("command"),
+    Own("args"),
+    Own("env"),
+    Own("envFrom"),
+    Own(""),
+    At("spec.volumes"),
+    At("metadata.annotations"),
+    Else,
+];
+
+const LIVENESS: &[Place] = &[
+    Own("livenessProbe.httpGet"),
+    Own("livenessProbe.tcpSocket"),
+    Own("livenessProbe.grpc"),
+    Own("livenessProbe.exec"),
     Own("livenessProbe"),
     Own("ports"),
     Own("image"),
@@ -330,7 +371,6 @@ const PROBES: &[Place] = &[
     Own("env"),
     Own("envFrom"),
     Own(""),
-    Any(""),
     At("spec.volumes"),
     At("metadata.annotations"),
     Else,
@@ -532,6 +572,14 @@ mod tests {
         check(Code::ConfigMissing, &all(), &[env_name, env_path]);
         check(Code::OutOfMemory, &all(), &[limit, image_path, env_name, env_path, request, sum]);
         check(Code::NotReady, &all(), &[period, image_path, env_name, env_path, limit, request, sum, label, disk]);
+        check(
+            Code::LivenessFailed,
+            &all(),
+            &[image_path, env_name, env_path, period, limit, request, sum, label, disk],
+        );
+        let get = json!({"periodSeconds": 1, "httpGet": {"path": "/"}});
+        let path = "spec.containers[web].readinessProbe.httpGet.path";
+        check(Code::NotReady, &[("/spec/containers/0/readinessProbe", get)], &[path, period]);
         check(Code::CrashLoop, &all(), &[image_path, env_name, env_path, period, limit, request, sum, label, disk]);
         check(Code::NoRoom, &all(), &[disk, request, limit, label]);
         check(Code::NoNodeMatches, &[image(), env()], &[]);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+
 use super::{
     blame::{self, Blame},
     document::{RolloutCause, RolloutFinding, RolloutPhase, RolloutStatus, RolloutWorkload, UndoTarget},
@@ -61,9 +63,7 @@ pub(super) fn cause_of(finding: &Finding, blame: &Blame) -> RolloutCause {
 /// Who is to blame for a finding: compared with the revision that ran before.
 pub(super) fn blame_for(subject: &Subject<'_>, finding: &Finding, seen_ready: &BTreeSet<VersionKey>) -> Blame {
     let before = target::last_good(subject, seen_ready);
-    blame::blame(before.as_ref().map(|target| target.revision), finding, subject, |pod| {
-        diagnose::of_pod(subject, pod)
-    })
+    blame::blame(before.as_ref().map(|target| target.revision), finding, subject, |pod| diagnose::of_pod(subject, pod))
 }
 
 struct Seen {
@@ -76,8 +76,9 @@ fn see(subject: &Subject<'_>, limits: &Limits) -> Seen {
     let findings = diagnose::diagnose(subject);
     let progress = status::progress(subject);
     let clocks = Clocks::begin(subject, &findings, &progress);
-    // One look cannot wait and see.
-    let verdict = verdict::judge(subject, &findings, &progress, &clocks, limits);
+    // One look cannot wait and see whether it stays good.
+    let limits = Limits { stable_for: Some(SignedDuration::ZERO), ..*limits };
+    let verdict = verdict::judge(subject, &findings, &progress, &clocks, &limits);
     Seen { findings, progress, verdict }
 }
 

@@ -129,6 +129,11 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_escaped_in_paths() {
+        assert_eq!(annotate("a~b/c~1", "d")["path"], "/metadata/annotations/a~0b~1c~01");
+    }
+
+    #[test]
     fn the_template_of_a_revision_comes_without_what_controllers_add() {
         let one = || template("x:1");
         let mut hashed = one();

@@ -120,7 +120,10 @@ fn is_done(container: &ContainerStatus) -> bool {
 fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let since = subject.current().and_then(|revision| revision.created_at);
     let mut told: BTreeMap<(&str, &str, &str), (Option<Timestamp>, i32, &str)> = BTreeMap::new();
-    for incident in subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since) {
+    // The kubelet follows each of its errors with the bare word for it.
+    let says_more = |message: &str| !message.starts_with("Error: ") || message.contains(' ') && message.len() > 40;
+    let warnings = subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since);
+    for incident in warnings.filter(|incident| says_more(&incident.message)) {
         let about = &incident.about;
         let entry = told.entry((&about.kind, &incident.reason, &incident.message)).or_insert((None, 0, &about.name));
         entry.0 = entry.0.max(incident.last_at);

@@ -370,8 +370,14 @@ impl Track {
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
         let is_ordinary = matches!(
             finding.code,
-            Code::Creating | Code::Scheduling | Code::Starting | Code::NotReady | Code::InitRunning
-        ) || (finding.code == Code::NotObserved && finding.class != Class::Environment);
+            Code::Creating
+                | Code::Scheduling
+                | Code::Starting
+                | Code::NotReady
+                | Code::InitRunning
+                | Code::ImagePulling
+                | Code::NotObserved
+        );
         if !is_ordinary && self.told.findings.insert((finding.code, finding.container.clone())) {
             let finding = RolloutFinding::from(finding);
             actions.push(Action::Tell(Event::FindingSeen { workload: self.workload.clone(), finding }));

@@ -1,0 +1,1 @@
+//! `kubectl safe-drain` against a real control plane: everything is in the test `safe_drain`.

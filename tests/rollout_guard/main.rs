@@ -1,0 +1,4 @@
+//! `kubectl rollout-guard` on the lab.
+
+mod runner;
+mod undone;

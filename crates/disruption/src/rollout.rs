@@ -14,9 +14,11 @@ pub mod machine;
 pub mod options;
 pub mod owner;
 pub mod patch;
+mod paths;
 pub mod references;
 #[cfg(test)]
 mod scene;
+mod secrets;
 pub mod status;
 pub mod target;
 pub mod template;

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::template::{self, RESTARTED_AT};
+use super::{
+    paths::{below, item_names},
+    secrets,
+    template::{self, RESTARTED_AT},
+};
 
 /// A field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,26 +20,6 @@ pub struct Change {
     /// The value after; none where there is none.
     pub after: Option<String>,
 }
-
-/// What is shown instead of a secret.
-pub const HIDDEN: &str = "***";
-
-/// Parts of names whose values are secrets more often than not. Better one too many.
-const SECRET_WORDS: [&str; 8] = ["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "DSN"];
-
-/// What tells the items of a list apart, as pointers: the first that an item has.
-const IDENTITIES: [&str; 10] = [
-    "/mountPath",
-    "/devicePath",
-    "/name",
-    "/configMapRef/name",
-    "/secretRef/name",
-    "/containerPort",
-    "/topologyKey",
-    "/conditionType",
-    "/key",
-    "/ip",
-];
 
 /// The fields in which a template differs from the one before; none exactly if both ask for the same pods
 /// ([`template::same_but_for_a_restart`]).
@@ -99,10 +83,7 @@ fn compare_fields(
 }
 
 fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Change>) {
-    let (names_before, names_after) = match (names(before), names(after)) {
-        (Some(before), Some(after)) => (before, after),
-        _ => (numbers(before), numbers(after)),
-    };
+    let (names_before, names_after) = item_names(before, after);
     let item = |names: &[String], items: &[Value], name: &String| {
         names.iter().position(|other| other == name).and_then(|position| items.get(position).cloned())
     };
@@ -126,104 +107,15 @@ fn compare_items(path: &str, before: &[Value], after: &[Value], found: &mut Vec<
     }
 }
 
-/// What each item goes by; none if not all have something of their own.
-fn names(items: &[Value]) -> Option<Vec<String>> {
-    let name = |item: &Value| {
-        IDENTITIES.iter().find_map(|identity| match item.pointer(identity) {
-            Some(Value::String(name)) => Some(name.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            _ => None,
-        })
-    };
-    let names: Vec<String> = items.iter().map(name).collect::<Option<_>>()?;
-    let distinct: BTreeSet<&String> = names.iter().collect();
-    (distinct.len() == names.len()).then_some(names)
-}
-
-fn numbers(items: &[Value]) -> Vec<String> {
-    (0..items.len()).map(|number| number.to_string()).collect()
-}
-
-fn below(path: &str, key: &str) -> String {
-    let is_plain = !key.is_empty() && key.chars().all(|char| char.is_ascii_alphanumeric() || "-_$".contains(char));
-    match (path, is_plain) {
-        ("", true) => key.to_owned(),
-        (_, true) => format!("{path}.{key}"),
-        (_, false) => format!("{path}[{key}]"),
-    }
-}
-
 fn changed(path: &str, before: Option<&Value>, after: Option<&Value>) -> Change {
-    let shown = |value: &Value| if holds_secret(path) { HIDDEN.to_owned() } else { shown(value) };
-    Change { path: path.to_owned(), before: before.map(shown), after: after.map(shown) }
-}
-
-/// Whether the value at this path is that of a variable, a header or an annotation whose name sounds like a secret.
-fn holds_secret(path: &str) -> bool {
-    if let Some(annotation) = path.strip_prefix("metadata.annotations") {
-        return sounds_secret(annotation);
-    }
-    let item = path.strip_suffix("].value").and_then(|path| path.rsplit_once('['));
-    item.is_some_and(|(_, name)| sounds_secret(name))
-}
-
-fn sounds_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => without_secrets(text),
-        Value::Array(items) => {
-            let mut after_flag = false;
-            let shown = items.iter().map(|item| match item {
-                Value::String(text) => {
-                    let is_secret = std::mem::replace(&mut after_flag, is_secret_flag(text));
-                    Value::String(if is_secret { HIDDEN.to_owned() } else { without_secrets(text) })
-                }
-                other => other.clone(),
-            });
-            Value::Array(shown.collect()).to_string()
-        }
+    let shown = |value: Value| match value {
+        Value::String(text) => text,
         other => other.to_string(),
-    }
-}
-
-/// A command line or a URL without what sounds like a secret in it: `--password=***`, `--token ***`,
-/// `postgres://user:***@db`.
-fn without_secrets(text: &str) -> String {
-    let mut after_flag = false;
-    let words = text.split_inclusive(char::is_whitespace).map(|word| {
-        let bare = word.trim_end();
-        let space = &word[bare.len()..];
-        if bare.is_empty() {
-            return word.to_owned();
-        }
-        let is_secret = std::mem::replace(&mut after_flag, is_secret_flag(bare));
-        let shown = match bare.split_once('=') {
-            _ if is_secret => HIDDEN.to_owned(),
-            Some((name, _)) if sounds_secret(name) => format!("{name}={HIDDEN}"),
-            _ => without_password(bare),
-        };
-        shown + space
-    });
-    words.collect()
-}
-
-fn is_secret_flag(word: &str) -> bool {
-    word.starts_with('-') && !word.contains('=') && sounds_secret(word)
-}
-
-/// A URL without the password in it.
-fn without_password(word: &str) -> String {
-    let parts = word.split_once("://").and_then(|(scheme, rest)| {
-        let (user, host) = rest.split_once('@')?;
-        Some((scheme, user.split_once(':')?.0, host))
-    });
-    match parts {
-        Some((scheme, user, host)) => format!("{scheme}://{user}:{HIDDEN}@{host}"),
-        None => word.to_owned(),
+    };
+    Change {
+        path: path.to_owned(),
+        before: before.map(|before| shown(secrets::masked(path, before, None))),
+        after: after.map(|after| shown(secrets::masked(path, after, before))),
     }
 }
 
@@ -315,38 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden() {
-        let env = |name: &str, value: &str| json!({"env": [{"name": name, "value": value}]});
-        check_container(&env("DB_PASSWORD", "a"), &env("DB_PASSWORD", "b"), &["env[DB_PASSWORD].value: *** -> ***"]);
-        check_container(
-            &env("apiToken", "a"),
-            &json!({}),
-            &["env[apiToken].name: apiToken -> -", "env[apiToken].value: *** -> -"],
-        );
-        check_container(&env("LEVEL", "a"), &env("LEVEL", "b"), &["env[LEVEL].value: a -> b"]);
-        check_container(
-            &env("DB", "postgres://me:pw@db/x"),
-            &env("DB", "postgres://me@db/x"),
-            &["env[DB].value: postgres://me:***@db/x -> postgres://me@db/x"],
-        );
-        let of = |key: &str| json!({"env": [{"name": "DB_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": key}}}]});
-        check_container(&of("a"), &of("b"), &["env[DB_PASSWORD].valueFrom.secretKeyRef.key: a -> b"]);
-        let args = |args: &[&str]| json!({"args": args});
-        check_container(
-            &args(&["--password=a", "--token", "b", "--level", "c"]),
-            &args(&["sh", "-c", "PASSWORD=a run --api-key k  --level\tc"]),
-            &[
-                r#"args: ["--password=***","--token","***","--level","c"] -> ["sh","-c","PASSWORD=*** run --api-key ***  --level\tc"]"#,
-            ],
-        );
-        let header = |value: &str| json!({"livenessProbe": {"httpGet": {"httpHeaders": [{"name": "Authorization", "value": value}]}}});
-        check_container(
-            &header("a"),
-            &header("b"),
-            &["livenessProbe.httpGet.httpHeaders[Authorization].value: *** -> ***"],
-        );
-        let annotated = |value: &str| json!({"metadata": {"annotations": {"x/token": value}}});
-        check(&annotated("a"), &annotated("b"), &["metadata.annotations[x/token]: *** -> ***"]);
+    fn secrets_are_masked() {
+        let env = |value: &str| json!({"env": [{"name": "TOKEN", "value": value}]});
+        check_container(&env("a"), &env("b"), &["env[TOKEN].value: <masked> -> <masked, changed>"]);
+        let gone = ["env[TOKEN].name: TOKEN -> -", "env[TOKEN].value: <masked> -> -"];
+        check_container(&env("a"), &json!({}), &gone);
     }
 
     #[test]

@@ -191,10 +191,13 @@ mod tests {
     use serde_json::json;
 
     use super::{
-        super::fixture::{Scene, revision, template, workload},
+        super::{
+            fixture::{Scene, revision, template, workload},
+            target::BAD_VERSIONS_ANNOTATION,
+        },
         *,
     };
-    use crate::model::RevisionCounts;
+    use crate::model::{RevisionCounts, VersionKey};
 
     /// kubectl's H1: a Deployment with four revisions, the later two with a cause.
     fn four() -> Scene {
@@ -274,8 +277,9 @@ mod tests {
             number,
             ..revision(&rollout, 1, template(name))
         };
+        let younger = Some(crate::fixture::now());
         let scene = Scene::new(rollout.clone())
-            .with_revision(named("a", Some(10)))
+            .with_revision(Revision { created_at: younger, ..named("a", Some(10)) })
             .with_revision(named("b", None))
             .with_revision(named("c", Some(0)))
             .with_revision(named("d", Some(9)))
@@ -291,7 +295,7 @@ mod tests {
     #[test]
     fn marks() {
         #[track_caller]
-        fn check(annotation: Option<&str>, last_good: Option<i64>, expected: [&[RevisionMark]; 4]) {
+        fn check(annotation: Option<&str>, last_good: Option<i64>, expected: [&[RevisionMark]; 5]) {
             let mut rollout = workload(RolloutKind::Deployment, &json!({"template": template("foo:1")}), &json!({}));
             let annotation = annotation.map(|text| (BAD_VERSIONS_ANNOTATION.to_owned(), text.to_owned()));
             rollout.annotations.extend(annotation);
@@ -301,6 +305,7 @@ mod tests {
                 .revision(2, template("foo:2"))
                 .revision(3, restarted)
                 .revision(7, template("foo:0"))
+                .revision(8, template("foo:0"))
                 .revision(9, template("foo:1"));
             let subject = scene.subject();
             let marks: Vec<Vec<RevisionMark>> = history(&subject, last_good)
@@ -311,9 +316,9 @@ mod tests {
             assert_eq!(marks, expected);
         }
         use RevisionMark::{Bad, Current, LastGood, RestartOnly};
-        check(None, None, [&[], &[RestartOnly], &[], &[Current]]);
-        check(Some(r#"["3", "9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[Current, Bad]]);
-        check(Some("3"), Some(8), [&[], &[RestartOnly], &[], &[Current]]);
+        check(None, None, [&[], &[RestartOnly], &[], &[], &[Current]]);
+        check(Some(r#"["3", "9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[], &[Current, Bad]]);
+        check(Some("3"), Some(6), [&[], &[RestartOnly], &[], &[], &[Current]]);
     }
 
     #[test]

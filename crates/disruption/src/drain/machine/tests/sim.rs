@@ -314,7 +314,7 @@ impl Sim {
                 let delay = self.roll_millis(self.habits.lag.min(50));
                 self.later(delay, Happening::Write(Box::new((node, resource_version, change))));
             }
-            other => panic!("no drain asks for {other:?}"),
+            other => panic!("a drain asks for {other:?}"),
         }
     }
 

@@ -28,7 +28,7 @@ async fn an_image_that_does_not_exist() -> Result<()> {
     assert!(events.iter().any(|event| event["type"] == "UndoBegan"));
     // kubectl's own renumbering: 1, 2 become 2, 3.
     let revisions = world.revisions("deployment/web").await?;
-    let numbers: Vec<_> = revisions.iter().map(|(number, image, _)| (*number, image.as_str())).collect();
+    let numbers: Vec<_> = revisions.iter().map(|revision| (revision.number, revision.image.as_str())).collect();
     assert_eq!(numbers, [(2, "nginx:1.17.23"), (3, "nginx:1.16.1")]);
     Ok(())
 }

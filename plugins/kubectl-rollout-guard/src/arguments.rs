@@ -22,7 +22,7 @@ use plugin::{
 
 /// Watch rollouts, say why they stall, and bring the last good version back
 ///
-/// Watches Deployments, StatefulSets and DaemonSets until they are rolled out and have stayed good for a while. Says
+/// Watches deployments, statefulsets and daemonsets until they are rolled out and have stayed good for a while. Says
 /// within seconds why a rollout does not proceed. Where the new version is to blame it brings the last good version back
 /// and verifies that it serves; where it is not, it says so and changes nothing.
 #[derive(Debug, Parser)]
@@ -411,7 +411,7 @@ fn named(argument: &str) -> Result<(RolloutKind, String), CliError> {
 /// A kind by all its names: singular, plural, short, with version and group.
 fn kind(text: &str) -> Result<RolloutKind, CliError> {
     let lower = text.to_lowercase();
-    let word = lower.strip_suffix(".apps").map(|word| word.strip_suffix(".v1").unwrap_or(word)).unwrap_or(&lower);
+    let word = lower.strip_suffix(".apps").map_or(lower.as_str(), |word| word.strip_suffix(".v1").unwrap_or(word));
     match word {
         "deployment" | "deployments" | "deploy" => Ok(RolloutKind::Deployment),
         "statefulset" | "statefulsets" | "sts" => Ok(RolloutKind::StatefulSet),

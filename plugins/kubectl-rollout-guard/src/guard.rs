@@ -85,13 +85,9 @@ fn check_revisions(observed: &ObservedRollouts, wanted: Option<i64>) -> Result<(
         return Ok(());
     }
     for rollout in look::targets(observed).filter(|rollout| rollout.kind == RolloutKind::Deployment) {
-        match status::viewer(rollout, wanted) {
-            Err(
-                error @ (status::StatusError::OtherRevision { .. } | status::StatusError::UnreadableRevision { .. }),
-            ) => {
-                return Err(CliError::new(error.to_string()));
-            }
-            _ => {}
+        use status::StatusError::{OtherRevision, UnreadableRevision};
+        if let Err(error @ (OtherRevision { .. } | UnreadableRevision { .. })) = status::viewer(rollout, wanted) {
+            return Err(CliError::new(error.to_string()));
         }
     }
     Ok(())

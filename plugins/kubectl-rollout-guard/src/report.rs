@@ -112,7 +112,8 @@ impl<'a> Reporter<'a> {
         let mut say = |line: String| self.printer.out.line(format_args!("{time}  {}", text::one_line(&line)));
         match event {
             Event::WatchBegan { workload, revision, images } => {
-                let revision = revision.map(|number| format!("revision {number}")).unwrap_or("a new revision".into());
+                let revision =
+                    revision.map_or_else(|| "a new revision".to_owned(), |number| format!("revision {number}"));
                 let images: Vec<String> = images.iter().map(|(name, image)| format!("{name}={image}")).collect();
                 say(format!("{}: {revision}, {}", shown(workload), images.join(" ")));
             }
@@ -191,7 +192,7 @@ impl<'a> Reporter<'a> {
             say(probe);
         }
         if !pods.is_empty() {
-            let table = pod_table(pods, self.began);
+            let table = pod_table(pods);
             self.printer.out.table(&table);
         }
         for Warning { about, reason, message, count } in warnings {
@@ -242,9 +243,8 @@ pub(crate) fn tell_diff(printer: &mut Printer, diff: &str) {
     }
 }
 
-fn pod_table(pods: &[PodRow], now: Timestamp) -> Table<6> {
+fn pod_table(pods: &[PodRow]) -> Table<6> {
     let mut table = Table::new(["POD", "VERSION", "READY", "RESTARTS", "STATE", "NODE"]);
-    let _ = now;
     for PodRow { name, is_new, node, ready: (ready, all), restarts, state, created_at: _ } in pods {
         table.row([
             Cell::from(name.as_str()),

@@ -3,17 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use lab::{Output, Running, World};
+use lab::{Output, World};
 use serde_json::Value;
 
 /// Runs `kubectl-rollout_guard` with the rights of the world's tool, in its namespace, to the end.
 pub(crate) async fn guard(world: &World, args: &[&str]) -> Result<Output> {
     lab::run(&program()?).kubeconfig(&world.tool()?).args(in_namespace(world, args)).output().await
-}
-
-/// Begins to run it.
-pub(crate) fn start(world: &World, args: &[&str]) -> Result<Running> {
-    lab::run(&program()?).kubeconfig(&world.tool()?).args(in_namespace(world, args)).start()
 }
 
 /// Runs it with `-o json`: how it ended, its events, and the document at the end.
@@ -31,11 +26,6 @@ pub(crate) fn documents(output: &Output) -> Result<(Vec<Value>, Value)> {
         lines.collect::<Result<_, _>>().with_context(|| format!("no JSON lines: {output}"))?;
     let last = documents.pop().with_context(|| format!("no document: {output}"))?;
     Ok((documents, last))
-}
-
-/// Runs `kubectl-rollout_guard` without any cluster.
-pub(crate) async fn offline(args: &[&str], stdin: &str) -> Result<Output> {
-    lab::run(&program()?).stdin(stdin).args(args).output().await
 }
 
 /// `kubectl-rollout_guard` itself.

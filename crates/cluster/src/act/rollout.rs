@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_failed_test_is_told_from_a_refusal() {
         #[track_caller]
-        fn check(uid: &str, template: Value, expected: bool) {
+        fn check(uid: &str, template: &Value, expected: bool) {
             let object = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"selector": {}, "template": {"spec": {"containers": []}}}});
             let rollout = Rollout::read(RolloutKind::Deployment, object).unwrap();
             let patch = json!([
@@ -174,8 +174,8 @@ mod tests {
             ]);
             assert_eq!(is_as_tested(&rollout, &patch.to_string()), expected);
         }
-        check("u", json!({"spec": {"containers": []}}), true);
-        check("v", json!({"spec": {"containers": []}}), false);
-        check("u", json!({"spec": {"containers": [], "hostNetwork": true}}), false);
+        check("u", &json!({"spec": {"containers": []}}), true);
+        check("v", &json!({"spec": {"containers": []}}), false);
+        check("u", &json!({"spec": {"containers": [], "hostNetwork": true}}), false);
     }
 }

@@ -1,4 +1,10 @@
 //! `kubectl rollout-guard` on the lab.
 
+mod after;
+mod causes;
+mod environment;
+mod false_success;
+mod good;
+mod recorder;
 mod runner;
 mod undone;

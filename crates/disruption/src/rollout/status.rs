@@ -327,6 +327,10 @@ fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration
         return None;
     }
     let needed = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
+    // The time comes from the node, whose clock may be ahead.
+    if needed.is_zero() {
+        return Some(SignedDuration::ZERO);
+    }
     Some(needed - pod.ready_since().map_or(SignedDuration::ZERO, |since| subject.now.duration_since(since)))
 }
 
@@ -563,6 +567,9 @@ mod tests {
         check(&scene, false, "2 of 2 pods updated, 2 ready, 1 available; the rest in 7s");
         assert_eq!(progress(&scene.subject()).available_in, Some(SignedDuration::from_secs(7)));
         check(&two(&["2 ready=10", "2 ready=11"]), true, "2 of 2 pods updated and available");
+        // Without `minReadySeconds` it counts at once, whatever the node's clock says.
+        let at_once = Scene::of(RolloutKind::Deployment, &json!({"replicas": 1})).pods(&["2 ready=-3"]);
+        check(&at_once, true, "1 of 1 pods updated and available");
         // Those that go do not count down.
         check(&two(&["2 unready", "1 ready=3"]), false, "1 of 2 pods updated, 0 ready, 0 available, 1 old");
     }

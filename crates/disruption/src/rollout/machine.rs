@@ -253,7 +253,7 @@ impl Machine for Guard {
     fn next_wake(&self) -> Option<Timestamp> {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         let watching = self.tracks.iter().any(Track::is_watching);
-        let tracks = self.tracks.iter().filter_map(Track::wake);
+        let tracks = self.tracks.iter().filter_map(|track| track.wake(self.lost.is_empty()));
         tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
     }
 

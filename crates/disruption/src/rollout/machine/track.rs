@@ -179,9 +179,10 @@ impl Track {
         self.log.is_some()
     }
 
-    /// When it wants to be looked at although nothing happens.
-    pub(super) fn wake(&self) -> Option<Timestamp> {
+    /// When it wants to be looked at although nothing happens. What is not seen is not looked at.
+    pub(super) fn wake(&self, is_seeing: bool) -> Option<Timestamp> {
         let stage = match &self.stage {
+            _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
             _ => self.wake,

@@ -151,7 +151,7 @@ impl Drain {
             let now = self.now;
             // One that was not here when the plan was made begins with what it has now.
             self.ready_at_start.entry(uid.clone()).or_insert(ready);
-            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(shown, now));
+            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(shown, ready, now));
             tracked.gate = Some(uid);
         }
         let (pod, uid, node) = (tracked.pod.name.clone(), tracked.pod.uid.clone(), tracked.node.clone());

@@ -74,8 +74,6 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<crate::diagnose::Finding>,
-    /// Whether every probe succeeds now.
-    probes_are_good: bool,
 }
 
 impl Guard {
@@ -213,7 +211,6 @@ impl Guard {
             now: self.now,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
-            probes_are_good: self.probes.are_good(),
         };
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {

@@ -290,6 +290,8 @@ impl Track {
         }
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
+            // Not good while somebody asks in vain.
+            Phase::Complete if surroundings.probe.is_some() => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -631,7 +633,7 @@ impl Track {
         }
         self.unblock(subject, actions);
         match verdict.phase {
-            Phase::Complete if !surroundings.probes_are_good => {}
+            Phase::Complete if surroundings.probe.is_some() => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;

@@ -128,6 +128,8 @@ impl Default for Habits {
             ("web:slow", Fate::Ready(60_000)),
             ("web:never", Fate::NeverReady),
             ("web:flaps", Fate::Flaps(3000)),
+            // Ready, and answers nobody.
+            ("web:mute", Fate::Ready(400)),
         ];
         Self { lag: 0, faults: 0, fates: fates.into(), has_references: true, reverts_after: None }
     }
@@ -371,7 +373,8 @@ impl Sim {
                 }
             }
             Action::Probe(url) => {
-                let answer = if self.world.ready() > 0 { Ok(200) } else { Ok(503) };
+                let answers = |pod: &&PodStatus| pod.is_ready() && pod.containers[0].image != "web:mute";
+                let answer = if self.world.pods.iter().any(|pod| answers(&pod)) { Ok(200) } else { Ok(503) };
                 self.later(5, Happening::Deliver(Box::new(Input::Probed { url, answer })));
             }
             other => panic!("a guard asks for {other:?}"),

@@ -291,7 +291,7 @@ impl Track {
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
             // Not good while somebody asks in vain.
-            Phase::Complete if surroundings.probe.is_some() => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -633,7 +633,7 @@ impl Track {
         }
         self.unblock(subject, actions);
         match verdict.phase {
-            Phase::Complete if surroundings.probe.is_some() => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;

@@ -32,6 +32,7 @@ pub struct Subject<'a> {
     pub rollout: &'a Rollout,
     /// Its revisions by number, oldest first.
     pub revisions: Vec<&'a Revision>,
+    current: Option<&'a Revision>,
     /// Its pods of all versions, those that stop too.
     pub pods: Vec<&'a PodStatus>,
     /// What was reported about it, its revisions and its pods, oldest first.
@@ -45,7 +46,12 @@ impl View {
     pub fn insert(&mut self, object: Object) {
         match object {
             Object::Rollout(rollout) => {
-                self.rollouts.insert((rollout.kind, rollout.name.clone()), *rollout);
+                let key = (rollout.kind, rollout.name.clone());
+                // The answer to a change may come before the watch has told what was before it.
+                let is_older = |there: &Rollout| there.uid == rollout.uid && there.generation > rollout.generation;
+                if !self.rollouts.get(&key).is_some_and(is_older) {
+                    self.rollouts.insert(key, *rollout);
+                }
             }
             Object::Revision(revision) => {
                 if let Some(kind) = kind_of(&revision) {
@@ -137,7 +143,8 @@ impl View {
         };
         let mut incidents: Vec<&Incident> = self.incidents.values().filter(concerns).collect();
         incidents.sort_by_key(|incident| incident.last_at);
-        Subject { now, rollout, revisions, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
+        let current = current(rollout, &revisions);
+        Subject { now, rollout, revisions, current, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
     }
 
     /// The newest time that any object tells: the moment of a file that does not say.
@@ -158,24 +165,7 @@ impl<'a> Subject<'a> {
     /// A Deployment's is its oldest `ReplicaSet` with an equal template (`FindNewReplicaSet`), a `StatefulSet`'s the one
     /// that its status names, a `DaemonSet`'s the newest with an equal template.
     pub fn current(&self) -> Option<&'a Revision> {
-        let rollout = self.rollout;
-        let equal = |revision: &&&Revision| template::same(&revision.template, &rollout.template);
-        match rollout.kind {
-            RolloutKind::Deployment => self
-                .revisions
-                .iter()
-                .filter(equal)
-                .min_by_key(|revision| (revision.created_at, &revision.name))
-                .copied(),
-            RolloutKind::StatefulSet => {
-                let named = rollout.update_revision.as_ref().filter(|_| rollout.is_observed());
-                match named.and_then(|named| self.revisions.iter().find(|revision| revision.version == *named)) {
-                    Some(revision) => Some(revision),
-                    None => self.revisions.iter().rev().find(equal).copied(),
-                }
-            }
-            RolloutKind::DaemonSet => self.revisions.iter().rev().find(equal).copied(),
-        }
+        self.current
     }
 
     /// The version that the template asks for.
@@ -223,6 +213,24 @@ impl<'a> Subject<'a> {
     /// The revision with this number.
     pub fn revision(&self, number: i64) -> Option<&'a Revision> {
         self.revisions.iter().find(|revision| revision.number == Some(number)).copied()
+    }
+}
+
+/// [`Subject::current`] of a workload and its revisions, oldest first.
+fn current<'a>(rollout: &Rollout, revisions: &[&'a Revision]) -> Option<&'a Revision> {
+    let equal = |revision: &&&Revision| template::same(&revision.template, &rollout.template);
+    match rollout.kind {
+        RolloutKind::Deployment => {
+            revisions.iter().filter(equal).min_by_key(|revision| (revision.created_at, &revision.name)).copied()
+        }
+        RolloutKind::StatefulSet => {
+            let named = rollout.update_revision.as_ref().filter(|_| rollout.is_observed());
+            match named.and_then(|named| revisions.iter().find(|revision| revision.version == *named)) {
+                Some(revision) => Some(revision),
+                None => revisions.iter().rev().find(equal).copied(),
+            }
+        }
+        RolloutKind::DaemonSet => revisions.iter().rev().find(equal).copied(),
     }
 }
 

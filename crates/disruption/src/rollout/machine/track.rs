@@ -179,9 +179,10 @@ impl Track {
         self.log.is_some()
     }
 
-    /// When it wants to be looked at although nothing happens.
-    pub(super) fn wake(&self) -> Option<Timestamp> {
+    /// When it wants to be looked at although nothing happens. What is not seen is not looked at.
+    pub(super) fn wake(&self, is_seeing: bool) -> Option<Timestamp> {
         let stage = match &self.stage {
+            _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
             _ => self.wake,
@@ -289,6 +290,8 @@ impl Track {
         }
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
+            // Not good while somebody asks in vain.
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -495,6 +498,11 @@ impl Track {
         actions: &mut Vec<Action<Event>>,
     ) {
         let rollout = subject.rollout;
+        // An answer was lost, and the watch shows that it was done all the same.
+        if tries > 0 && self.stands(change, rollout) {
+            self.take_in_done(change, surroundings.now);
+            return self.verify(subject, surroundings, actions);
+        }
         // Decided on the version that was watched: another one is somebody else's.
         if !template::same(&rollout.template, &self.template) {
             let message = format!("somebody else has rolled out another version{}", written_by(rollout));
@@ -549,33 +557,9 @@ impl Track {
     pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) {
         let Stage::Changing { change, tries, .. } = self.stage else { return };
         let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
-        let is_done = |rollout: &Rollout, undo: Option<&UndoUnderWay>| match change {
-            Change::Pause => rollout.is_paused,
-            Change::Undo(_) => undo.is_some_and(|undo| template::same(&rollout.template, &undo.template)),
-        };
         let (exit, message) = match answer {
-            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout)
-                if is_done(&rollout, self.undo.as_ref()) =>
-            {
-                self.stage = match change {
-                    Change::Undo(_) => {
-                        self.told.progress = None;
-                        self.told.findings.clear();
-                        self.wake = Some(now);
-                        Stage::Verifying
-                    }
-                    Change::Pause => {
-                        let resume = format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown());
-                        Stage::Ended(Ending {
-                            outcome: RolloutOutcome::NotUndone,
-                            exit: Exit::NotUndone,
-                            message: format!("{}; paused", self.cause_message()),
-                            next: vec![resume],
-                            at: now,
-                        })
-                    }
-                };
-                return;
+            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
+                return self.take_in_done(change, now);
             }
             RolloutAnswer::Stands(_) => {
                 (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
@@ -599,6 +583,32 @@ impl Track {
         let outcome = if exit == Exit::Superseded { RolloutOutcome::Gone } else { RolloutOutcome::NotUndone };
         let message = self.with_cause(&message);
         self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
+    }
+
+    /// Whether a workload is as a change should make it.
+    fn stands(&self, change: Change, rollout: &Rollout) -> bool {
+        match change {
+            Change::Pause => rollout.is_paused,
+            Change::Undo(_) => self.undo.as_ref().is_some_and(|undo| template::same(&rollout.template, &undo.template)),
+        }
+    }
+
+    fn take_in_done(&mut self, change: Change, now: Timestamp) {
+        self.stage = match change {
+            Change::Undo(_) => {
+                self.told.progress = None;
+                self.told.findings.clear();
+                self.wake = Some(now);
+                Stage::Verifying
+            }
+            Change::Pause => Stage::Ended(Ending {
+                outcome: RolloutOutcome::NotUndone,
+                exit: Exit::NotUndone,
+                message: format!("{}; paused", self.cause_message()),
+                next: vec![format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown())],
+                at: now,
+            }),
+        };
     }
 
     fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
@@ -630,7 +640,7 @@ impl Track {
         }
         self.unblock(subject, actions);
         match verdict.phase {
-            Phase::Complete if !surroundings.probes_are_good => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;

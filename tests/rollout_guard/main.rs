@@ -1,4 +1,5 @@
 //! `kubectl rollout-guard` on the lab.
 
+mod history;
 mod runner;
 mod undone;

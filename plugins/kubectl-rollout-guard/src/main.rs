@@ -2,6 +2,7 @@
 
 mod arguments;
 mod guard;
+mod history;
 mod look;
 mod report;
 mod run;
@@ -23,6 +24,7 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
     match arguments.command {
         Some(Command::Run(flags)) => run::run(flags, shell).await,
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
+        Some(Command::History(flags)) => history::run(&flags, shell).await,
         Some(Command::Undo(flags)) => undo::run(&flags, shell).await,
         Some(Command::Version(flags)) => version::run(&flags, "rollout-guard", env!("CARGO_PKG_VERSION"), shell),
         None => guard::run(&arguments.guard, shell).await,

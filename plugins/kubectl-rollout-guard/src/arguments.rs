@@ -528,7 +528,7 @@ Examples:
   kubectl rollout-guard run -- kubectl set image deployment/web web=shop/web:2
 
   # Everything of a release, ten minutes at most, while a URL is requested
-  kubectl rollout-guard -l release=shop --timeout 10m --probe http://shop.example.com/
+  kubectl rollout-guard -l release=shop --timeout 10m --probe http://shop.test/
 
   # Look once: why does it hang, and what would an undo do?
   kubectl rollout-guard status deployment/web

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     after::{changes, pods_of},
-    runner::{guard, guard_json, kubectl},
+    runner::{documents, guard, guard_json, kubectl},
 };
 
 #[tokio::test]
@@ -33,6 +33,11 @@ async fn a_good_image_is_watched_to_the_end_and_both_causes_are_kept() -> Result
         .collect();
     assert_eq!(shown, [(1, "nginx:1.16.1", "the first"), (2, "nginx:1.16.2", "a newer nginx")]);
     assert_eq!(changes(&world).await?, Vec::<String>::new());
+    let ours = guard(&world, &["history", "deployment/web", "-o", "json"]).await?;
+    let (_, ours) = documents(&ours)?;
+    let rows: Vec<_> = ours["revisions"].as_array().into_iter().flatten().collect();
+    let shown: Vec<_> = rows.iter().map(|row| (&row["revision"], &row["changeCause"])).collect();
+    assert_eq!(shown, [(&json!(1), &json!("the first")), (&json!(2), &json!("a newer nginx"))], "{ours:#}");
     let history = kubectl(&world, &["rollout", "history", "deployment/web"]).await?;
     let rows: Vec<&str> = history.stdout.lines().skip(1).filter(|line| !line.is_empty()).collect();
     assert_eq!(rows, ["REVISION  CHANGE-CAUSE", "1         the first", "2         a newer nginx"], "{history}");

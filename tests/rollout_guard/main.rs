@@ -5,6 +5,7 @@ mod causes;
 mod environment;
 mod false_success;
 mod good;
+mod history;
 mod probe;
 mod recorder;
 mod runner;

@@ -28,7 +28,7 @@ pub(crate) fn documents(output: &Output) -> Result<(Vec<Value>, Value)> {
     Ok((documents, last))
 }
 
-/// Runs kubectl as the world's own user, not as its tool, in its namespace.
+/// Runs the lab's kubectl with all rights, but not as the world's tool, in its namespace.
 pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
     lab::run(&lab::kubectl()?).kubeconfig(&world.lab().kubeconfig()).args(in_namespace(world, args)).output().await
 }
@@ -40,4 +40,9 @@ pub(crate) fn program() -> Result<PathBuf> {
 
 fn in_namespace<'a>(world: &'a World, args: &[&'a str]) -> Vec<&'a str> {
     [&["-n", world.namespace.as_str()], args].concat()
+}
+
+/// Runs the plugin without a cluster: what it reads of one stands in a file or on stdin.
+pub(crate) async fn offline(args: &[&str], stdin: &str) -> Result<Output> {
+    lab::run(&program()?).args(args).stdin(stdin).output().await
 }

@@ -58,11 +58,13 @@ pub(crate) async fn drive(
     let ObservedRollouts { taken_at, view, versions, targets, missing: _, watches } = observed;
     let targets: Vec<Target> =
         targets.into_iter().zip(tasks).map(|((kind, name), task)| Target { kind, name, task }).collect();
+    let names = targets.iter().map(|target| target.kind.singular().len() + 1 + target.name.name.len());
+    let width = names.max().unwrap_or_default();
     let mut guard = Guard::new(view, watches, &targets, options, taken_at);
     if let Some(missing) = &missing {
         guard.forbid(&missing.message);
     }
-    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at);
+    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at, width);
     let tell = |at, event| reporter.tell(at, &event);
     let ended = drive::drive_until_interrupted(connection, &mut guard, &versions, taken_at, tell)
         .await
@@ -75,7 +77,7 @@ pub(crate) async fn drive(
     if let Some(missing) = &missing {
         shell.printer.error(missing);
     }
-    Reporter::new(&mut shell.printer, format, taken_at).end(&guard.result())?;
+    Reporter::new(&mut shell.printer, format, taken_at, width).end(&guard.result())?;
     Ok(guard.exit())
 }
 

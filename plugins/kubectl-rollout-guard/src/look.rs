@@ -26,6 +26,15 @@ pub(crate) struct Look {
 
 /// Looks at the workloads that are meant. What is named and not there is told, and the others go on, as for kubectl.
 pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<Look, CliError> {
+    look_for(wanted, shell, |_| true).await
+}
+
+/// The same, warning only of those kinds that matter where they could not be read.
+pub(crate) async fn look_for(
+    wanted: &WantedRollouts,
+    shell: &mut Shell,
+    matters: fn(Kind) -> bool,
+) -> Result<Look, CliError> {
     let connection = shell.connect()?;
     // On the heap: many lists at once are too large for every caller's stack.
     let observed = Box::pin(observe_rollouts(&connection, connection.namespace(), wanted)).await?;
@@ -36,7 +45,7 @@ pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<L
         shell.printer.error(&CliError::cluster(message));
         exit = Exit::Error;
     }
-    warn_of_unknowns(&observed.view, shell);
+    warn_of_unknowns(&observed.view, shell, matters);
     if observed.targets.is_empty() && observed.missing.is_empty() {
         shell.printer.err.line(format_args!("No resources found in {} namespace.", connection.namespace()));
     }
@@ -44,8 +53,8 @@ pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<L
 }
 
 /// Says what could not be read, once a kind.
-pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
-    for (kind, why) in &view.unknown {
+fn warn_of_unknowns(view: &View, shell: &mut Shell, matters: fn(Kind) -> bool) {
+    for (kind, why) in view.unknown.iter().filter(|(kind, _)| matters(**kind)) {
         let without = match kind {
             Kind::Incident => "causes that only events tell are not found",
             Kind::Pod => "causes that pods tell are not found",

@@ -17,6 +17,7 @@ use crate::{
         look,
         options::{OnStall, UndoOn},
         patch, references,
+        secrets::without_tokens,
         status::{self, Progress},
         target, template,
         verdict::{self, Clocks, Phase, Verdict},
@@ -331,7 +332,11 @@ impl Track {
         findings.extend(self.clocks.flapping(subject));
         let verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
-        for finding in &findings {
+        // A proof is told with all that there is to see of it.
+        let proof = verdict.cause.as_ref().filter(|_| verdict.phase == Phase::Stalled);
+        let is_proof =
+            |finding: &&Finding| proof.is_some_and(|it| (it.code, &it.container) == (finding.code, &finding.container));
+        for finding in findings.iter().filter(|finding| !is_proof(finding)) {
             self.tell_finding(finding, actions);
         }
         (verdict, progress, findings.len().saturating_sub(1))
@@ -724,7 +729,8 @@ impl Track {
         match lines {
             Ok(lines) if lines.is_empty() => None,
             Ok(lines) => {
-                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines: lines.clone() })
+                let lines = lines.iter().map(|line| without_tokens(line)).collect();
+                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines })
             }
             Err(message) => {
                 let message = format!("the log of container {container:?} cannot be read: {message}");

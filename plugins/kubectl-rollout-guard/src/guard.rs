@@ -36,22 +36,21 @@ pub(crate) async fn guard(
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
     let options = flags.options();
-    let mut missing = None;
-    if options.on_stall != OnStall::Report {
-        look::check_owners(&observed, flags.force, shell)?;
-        missing = look::missing_right(connection, &observed).await?;
-    }
+    let refusal = match options.on_stall {
+        OnStall::Report => None,
+        OnStall::Undo | OnStall::Pause => look::refusal(connection, &observed, flags.force, shell).await?,
+    };
     let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
-    drive(connection, observed, tasks, options, missing, format, shell).await
+    drive(connection, observed, tasks, options, refusal, format, shell).await
 }
 
-/// Drives a guard of what was looked at, each workload with its task.
+/// Drives a guard of what was looked at, each workload with its task. With a refusal nothing is begun.
 pub(crate) async fn drive(
     connection: &Connection,
     observed: ObservedRollouts,
     tasks: Vec<Task>,
     options: GuardOptions,
-    missing: Option<CliError>,
+    refusal: Option<CliError>,
     format: Option<Format>,
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
@@ -59,8 +58,13 @@ pub(crate) async fn drive(
     let targets: Vec<Target> =
         targets.into_iter().zip(tasks).map(|((kind, name), task)| Target { kind, name, task }).collect();
     let mut guard = Guard::new(view, watches, &targets, options, taken_at);
-    if let Some(missing) = &missing {
-        guard.forbid(&missing.message);
+    if let Some(refusal) = refusal {
+        guard.refuse(refusal.exit, &refusal.message);
+        shell.printer.error(&refusal);
+        if format.is_some() {
+            Reporter::new(&mut shell.printer, format, taken_at).end(&guard.result())?;
+        }
+        return Ok(guard.exit());
     }
     let mut reporter = Reporter::new(&mut shell.printer, format, taken_at);
     let tell = |at, event| reporter.tell(at, &event);
@@ -71,9 +75,6 @@ pub(crate) async fn drive(
     if !ended {
         shell.printer.err.line("interrupted again: out at once; what was asked for goes on without us");
         return Ok(Exit::Interrupted);
-    }
-    if let Some(missing) = &missing {
-        shell.printer.error(missing);
     }
     Reporter::new(&mut shell.printer, format, taken_at).end(&guard.result())?;
     Ok(guard.exit())

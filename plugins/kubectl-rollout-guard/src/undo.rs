@@ -11,7 +11,7 @@ use disruption::{
     model::{Revision, Rollout},
     outcome::Exit,
     rollout::{
-        look,
+        look::look,
         machine::Task,
         options::GuardOptions,
         patch,
@@ -29,7 +29,7 @@ use plugin::{
 use crate::{
     arguments::UndoFlags,
     guard,
-    look::{Look, check_owners, look as look_at, missing_right, targets},
+    look::{self, Look, targets},
     report::tell_diff,
 };
 
@@ -39,9 +39,15 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let options = flags.options();
     let dry_run = flags.dry_run.strategy(&mut shell.printer);
-    let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
-    if dry_run == DryRun::None {
-        check_owners(&observed, flags.force, shell)?;
+    let Look { connection, observed, exit } = look::look(&flags.workloads.resolve()?, shell).await?;
+    let refusal = match dry_run {
+        DryRun::None => look::refusal(&connection, &observed, flags.force, shell).await?,
+        DryRun::Client | DryRun::Server => None,
+    };
+    if refusal.is_some() {
+        let nothing = observed.targets.iter().map(|_| Task::Guard).collect();
+        let refused = guard::drive(&connection, observed, nothing, options, refusal, flags.output.output, shell);
+        return Ok(Exit::of_all([exit, refused.await?]));
     }
     let mut exits = vec![exit];
     let mut chosen: Vec<(&Rollout, &Revision)> = Vec::new();
@@ -77,7 +83,7 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
             let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
             if let Some(format) = flags.output.output {
                 let subject = observed.view.subject(rollout, observed.taken_at);
-                shell.printer.out.streamed(format, &look::look(&subject, &options.limits, &[]))?;
+                shell.printer.out.streamed(format, &look(&subject, &options.limits, &[]))?;
             } else {
                 tell_diff(&mut shell.printer, &diff);
             }
@@ -85,7 +91,11 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
                 let cause = patch::change_cause(options.change_cause.as_deref(), revision, None);
                 let operations = patch::undo(rollout, revision, &cause, None);
                 let answer = act::rollout::patch(&connection, rollout.kind, &rollout.name, &operations, effect).await;
-                accepted(rollout, answer)?;
+                if let Err(error) = accepted(rollout, answer) {
+                    shell.printer.error(&error);
+                    exits.push(error.exit);
+                    continue;
+                }
             }
             told(rollout, dry_run, flags.output.output, shell);
         }
@@ -97,9 +107,8 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
     if meant.is_empty() {
         return Ok(Exit::of_all(exits));
     }
-    let missing = missing_right(&connection, &observed).await?;
     let observed = ObservedRollouts { targets: meant, ..observed };
-    exits.push(guard::drive(&connection, observed, tasks, options, missing, flags.output.output, shell).await?);
+    exits.push(guard::drive(&connection, observed, tasks, options, None, flags.output.output, shell).await?);
     Ok(Exit::of_all(exits))
 }
 

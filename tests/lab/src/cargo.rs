@@ -52,7 +52,15 @@ fn build(package: &str, binary: &str) -> Result<PathBuf> {
     let (target, profile) = place(&env::current_exe()?)?;
     // The directory `debug` belongs to the profile `dev`.
     let profile_name = if profile == "debug" { "dev" } else { &profile };
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells a test about its package. Build scripts that read it would run again, and all that follows them.
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&variable);
+        }
+    }
+    let output = cargo
         .args(["build", "--quiet", "--package", package, "--bin", binary, "--profile", profile_name, "--target-dir"])
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

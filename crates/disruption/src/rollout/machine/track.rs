@@ -9,14 +9,15 @@ use super::{Surroundings, Target, Task, evidence};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer, Wanted},
     diagnose::{self, Class, Code, Finding},
-    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid},
+    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid, Writer},
     outcome::Exit,
     rollout::{
         document::{RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
         event::Event,
         look,
         options::{OnStall, UndoOn},
-        patch, references,
+        patch::{self, FIELD_MANAGER},
+        references,
         status::{self, Progress},
         target, template,
         verdict::{self, Clocks, Phase, Verdict},
@@ -33,6 +34,8 @@ pub(super) struct Track {
     uid: Uid,
     /// The template that is guarded: another one is somebody else's rollout.
     template: Value,
+    /// Who had written it by then: whoever wrote another template is none of these.
+    writers: Vec<Writer>,
     /// The number of its revision, once it has one.
     revision: Option<i64>,
     clocks: Clocks,
@@ -147,6 +150,7 @@ impl Track {
             workload: RolloutWorkload::of(rollout),
             uid: rollout.uid.clone(),
             template: rollout.template.clone(),
+            writers: rollout.writers.clone(),
             revision: subject.current().and_then(|revision| revision.number),
             clocks: Clocks::begin(&subject, &findings, &progress),
             stage: match target.task {
@@ -265,7 +269,7 @@ impl Track {
         }
         match self.stage.clone() {
             Stage::Watching | Stage::Checking { .. } if !template::same(&rollout.template, &self.template) => {
-                let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+                let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
                 self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
             }
             Stage::Watching => self.watch(&subject, surroundings, actions),
@@ -495,9 +499,16 @@ impl Track {
         actions: &mut Vec<Action<Event>>,
     ) {
         let rollout = subject.rollout;
+        // An answer was lost, and yet it was done.
+        let is_back = |undo: &UndoUnderWay| template::same(&rollout.template, &undo.template);
+        if self.undo.as_ref().is_some_and(is_back) {
+            self.writers.clone_from(&rollout.writers);
+            self.begin_to_verify(surroundings.now);
+            return self.verify(subject, surroundings, actions);
+        }
         // Decided on the version that was watched: another one is somebody else's.
         if !template::same(&rollout.template, &self.template) {
-            let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+            let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
             return self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
         }
         let operations = match change {
@@ -557,13 +568,9 @@ impl Track {
             RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout)
                 if is_done(&rollout, self.undo.as_ref()) =>
             {
+                self.writers = rollout.writers;
                 self.stage = match change {
-                    Change::Undo(_) => {
-                        self.told.progress = None;
-                        self.told.findings.clear();
-                        self.wake = Some(now);
-                        Stage::Verifying
-                    }
+                    Change::Undo(_) => return self.begin_to_verify(now),
                     Change::Pause => {
                         let resume = format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown());
                         Stage::Ended(Ending {
@@ -601,11 +608,18 @@ impl Track {
         self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
     }
 
+    fn begin_to_verify(&mut self, now: Timestamp) {
+        self.told.progress = None;
+        self.told.findings.clear();
+        self.wake = Some(now);
+        self.stage = Stage::Verifying;
+    }
+
     fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
         let Some(undo) = self.undo.clone() else { return };
         let rollout = subject.rollout;
         if !template::same(&rollout.template, &undo.template) {
-            let writer = written_by(rollout);
+            let writer = self.written_by(rollout);
             if template::same(&rollout.template, &undo.bad_template) {
                 let message = format!("the undo to revision {} was reverted{writer}", undo.to);
                 let next = vec!["change it where that writer takes it from, or suspend that writer".to_owned()];
@@ -724,22 +738,17 @@ impl Track {
     }
 
     /// Ends it before anything was done.
-    pub(super) fn forbid(&mut self, message: &str, now: Timestamp) {
+    pub(super) fn refuse(&mut self, exit: Exit, message: &str, now: Timestamp) {
         if !self.is_ended() {
+            let outcome = if exit == Exit::Refused { RolloutOutcome::Blocked } else { RolloutOutcome::Unfinished };
             let message = message.to_owned();
-            self.stage = Stage::Ended(Ending {
-                outcome: RolloutOutcome::Unfinished,
-                exit: Exit::Forbidden,
-                message,
-                next: Vec::new(),
-                at: now,
-            });
+            self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
         }
     }
 
-    /// The user wants it to end.
+    /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
     pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
-        if self.is_ended() {
+        if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
         }
         let (outcome, message) = match (&self.stage, &self.undo) {
@@ -747,15 +756,14 @@ impl Track {
                 RolloutOutcome::UndoFailed,
                 format!("interrupted: revision {} was brought back, and is not verified", undo.to),
             ),
-            (Stage::Changing { next_at: None, change, .. }, _) => (
+            // The server did not say what became of it.
+            (Stage::Changing { change: Change::Undo(to), tries: 1.., .. }, _) => (
                 RolloutOutcome::UndoFailed,
-                match change {
-                    Change::Undo(to) => {
-                        format!("interrupted while revision {to} was asked for: whether it is back is not known")
-                    }
-                    Change::Pause => "interrupted while it was being paused".to_owned(),
-                },
+                format!("interrupted while revision {to} was asked for: whether it is back is not known"),
             ),
+            (Stage::Changing { change: Change::Pause, tries: 1.., .. }, _) => {
+                (RolloutOutcome::Unfinished, "interrupted while it was being paused".to_owned())
+            }
             _ => (RolloutOutcome::Unfinished, "interrupted: nothing was undone".to_owned()),
         };
         let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
@@ -811,6 +819,18 @@ impl Track {
         surroundings: &Surroundings<'_>,
     ) {
         self.stage = Stage::Ended(Ending { outcome, exit, message, next, at: surroundings.now });
+    }
+
+    /// Who wrote another template than the one that stood, as far as field managers tell: ` by argocd-controller`. Their
+    /// times are whole seconds, so that they alone do not tell who was last.
+    fn written_by(&self, rollout: &Rollout) -> String {
+        let owners = || rollout.writers.iter().filter(|writer| writer.owns_template);
+        let fresh = owners().filter(|writer| !self.writers.contains(writer)).max_by_key(|writer| writer.at);
+        let last = || owners().max_by_key(|writer| (writer.at, writer.manager != FIELD_MANAGER));
+        match fresh.or_else(last) {
+            Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
+            _ => String::new(),
+        }
     }
 
     fn cause_message(&self) -> String {
@@ -876,15 +896,6 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
     let revision = subject.current().and_then(|revision| revision.number);
     let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
     format!("successfully rolled out{revision}{except}")
-}
-
-/// Who wrote the template last, as far as field managers tell: ` by argocd-controller`.
-fn written_by(rollout: &Rollout) -> String {
-    let owners = rollout.writers.iter().filter(|writer| writer.owns_template);
-    match owners.max_by_key(|writer| writer.at) {
-        Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
-        _ => String::new(),
-    }
 }
 
 fn spell(duration: SignedDuration) -> String {

@@ -37,7 +37,7 @@ pub(crate) fn start(world: &World, args: &[&str]) -> Result<Running> {
 
 /// Starts it with `-o json`.
 pub(crate) fn start_json(world: &World, args: &[&str]) -> Result<Running> {
-    start(world, &[&["-o", "json"], args].concat())
+    start(world, &[args, &["-o", "json"]].concat())
 }
 
 /// [`guard_json`] of what was started.

@@ -424,7 +424,11 @@ impl Track {
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
-            let message = format!("{message}; {}: not undone", blame.sentence);
+            let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
+            let message = match target {
+                Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
+                _ => format!("{message}; {}: not undone", blame.sentence),
+            };
             return self.not_undone(message, subject, surroundings);
         }
         match options.on_stall {
@@ -881,7 +885,7 @@ fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
             (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())])
         }
         Code::OnDelete => (Exit::Refused, look::delete_old_pods(subject).into_iter().collect()),
-        _ => (Exit::NotUndone, Vec::new()),
+        _ => (Exit::NotUndone, finding.remedy().into_iter().collect()),
     }
 }
 

@@ -72,7 +72,6 @@ async fn wrong_usage_is_told_in_kubectls_words() -> Result<()> {
         ),
         (vec!["run"], "error: the following required arguments were not provided:"),
         (vec!["run", "deployment/web", "--"], "error: "),
-        (vec!["run", "deployment/web", "--", "true", "-l"], "error: "),
         (vec!["deployment/web", "undo"], "error: there is no need to specify a resource type as a separate argument"),
         (
             vec!["--force", "undo", "deployment/web"],
@@ -221,6 +220,7 @@ async fn workloads_that_are_not_there() -> Result<()> {
     assert_eq!(output.code, Some(1), "{output}");
     assert_eq!(output.stderr, "Error from server (NotFound): deployments.apps \"x\" not found\n", "{output}");
     assert_eq!(result["rollouts"][0]["outcome"], "Complete", "{result:#}");
+    assert_eq!(result["reason"], "Error from server (NotFound): deployments.apps \"x\" not found", "{result:#}");
     let output = guard(&world, &["status", "sts/x", "deployment/web"]).await?;
     assert_eq!(output.code, Some(1), "{output}");
     assert_eq!(output.stderr, "Error from server (NotFound): statefulsets.apps \"x\" not found\n", "{output}");

@@ -179,11 +179,30 @@ async fn ctrl_c_while_the_undo_is_asked_for_says_what_stands() -> Result<()> {
     running.interrupt()?;
     let (output, _, result) = end_json(running).await?;
     assert_eq!(output.code, Some(130), "{output}");
-    let reason = result["reason"].as_str().unwrap();
-    let is_back = image(&world, "deployment/web").await? == GOOD;
-    let said =
-        if is_back { "revision 1 was brought back, and is not verified" } else { "whether it is back is not known" };
-    assert!(reason.contains(said), "back: {is_back}: {result:#}");
+    // It was waited for.
+    let reason = "deployment/web: interrupted: revision 1 was brought back, and is not verified";
+    assert_eq!(result["reason"], reason, "{result:#}");
+    assert_eq!(image(&world, "deployment/web").await?, GOOD);
+    Ok(())
+}
+
+/// The server never answers: it is said that nobody knows.
+#[tokio::test]
+async fn ctrl_c_while_the_undo_is_asked_for_in_vain_says_so() -> Result<()> {
+    let world = web(&lab::shared()?, "ctrl-c-vain").await?;
+    world.set_image("deployment/web", BAD).await?;
+    let failing = Rule::new("PATCH", "/deployments/", 9, Fault::Answer(503, unavailable()));
+    let proxy = world.proxy([failing]).await?;
+    let args = ["-n", &world.namespace, "deployment/web", "-o", "json"];
+    let running = lab::run(&program()?).kubeconfig(&proxy.kubeconfig()).args(args).start()?;
+    while !proxy.seen().iter().any(|target| target.contains("/deployments/web?fieldManager=")) {
+        sleep(Duration::from_millis(20)).await;
+    }
+    running.interrupt()?;
+    let (output, _, result) = end_json(running).await?;
+    assert_eq!(output.code, Some(130), "{output}");
+    let reason = "deployment/web: interrupted while revision 1 was asked for: whether it is back is not known";
+    assert_eq!(result["reason"], reason, "{result:#}");
     Ok(())
 }
 

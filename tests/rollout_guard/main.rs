@@ -3,6 +3,7 @@
 mod input;
 mod interrupted;
 mod odd;
+mod probe;
 mod rights;
 mod rivals;
 mod run;

@@ -97,7 +97,7 @@ async fn what_may_not_be_read_is_one_warning() -> Result<()> {
     for (resource, without) in [
         ("events", "causes that only events tell are not found"),
         ("pods", "causes that pods tell are not found"),
-        ("replicasets", "earlier revisions are not known"),
+        ("replicasets", "versions are not told apart"),
     ] {
         let world = lab::shared()?.world(&format!("no-{resource}")).await?;
         world.node("a").create().await?;

@@ -106,6 +106,10 @@ async fn an_undo_to_a_revision_that_is_named() -> Result<()> {
     assert_eq!(output.code, Some(0), "{output}");
     let skipped = "deployment.apps/web skipped rollback (current template already matches revision 4)\n";
     assert_eq!(output.stdout, skipped, "{output}");
+    // A document is nothing but a document.
+    let (output, events, result) = guard_json(&world, &["undo", "deployment/web", "--to-revision=4"]).await?;
+    assert_eq!((events.len(), &result["rollouts"]), (0, &json!([])), "{output}");
+    assert_eq!(output.stderr, skipped, "{output}");
     let output = guard(&world, &["undo", "deployment/web", "--to-revision=-1"]).await?;
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.starts_with("error: revision must be a positive integer: -1\n"), "{output}");
@@ -131,6 +135,11 @@ async fn dry_runs_change_nothing() -> Result<()> {
     let output = guard(&world, &["undo", "deployment/web", "--dry-run=server"]).await?;
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stdout.ends_with("deployment.apps/web rolled back (server dry run)\n"), "{output}");
+    let args = ["undo", "deployment/web", "--dry-run=client", "--to-revision=1", "-o", "json"];
+    let output = guard(&world, &args).await?;
+    let status: Value = serde_json::from_str(&output.stdout).context(output.to_string())?;
+    let target = &status["undoTarget"];
+    assert_eq!((&target["revision"], &target["why"]), (&json!(1), &json!("revision 1: asked for")), "{status:#}");
     let patches = patches(&world).await?;
     assert_eq!(patches.len(), 1);
     assert!(patches[0].uri.contains("dryRun=All"), "{}", patches[0].uri);

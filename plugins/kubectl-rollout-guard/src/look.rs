@@ -20,25 +20,26 @@ use plugin::{error::CliError, shell::Shell};
 pub(crate) struct Look {
     pub(crate) connection: Connection,
     pub(crate) observed: ObservedRollouts,
-    /// What was named and does not exist has been told as an error.
-    pub(crate) exit: Exit,
+    /// What was named and does not exist: told already.
+    pub(crate) errors: Vec<CliError>,
 }
 
 /// Looks at the workloads that are meant. What is named and not there is told, and the others go on, as for kubectl.
 pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<Look, CliError> {
     let (connection, observed) = observe(wanted, shell).await?;
-    let mut exit = Exit::Done;
+    let mut errors = Vec::new();
     for (kind, name) in &observed.missing {
         let resource = format!("{}.apps", kind.plural());
         let message = format!("Error from server (NotFound): {resource} {:?} not found", name.name);
-        shell.printer.error(&CliError::cluster(message));
-        exit = Exit::Error;
+        let error = CliError::cluster(message);
+        shell.printer.error(&error);
+        errors.push(error);
     }
     warn_of_unknowns(&observed.view, shell);
     if observed.targets.is_empty() && observed.missing.is_empty() {
         shell.printer.err.line(format_args!("No resources found in {} namespace.", connection.namespace()));
     }
-    Ok(Look { connection, observed, exit })
+    Ok(Look { connection, observed, errors })
 }
 
 /// Looks, and tells nothing.
@@ -59,7 +60,7 @@ pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
             Kind::Incident => "causes that only events tell are not found",
             Kind::Pod => "causes that pods tell are not found",
             Kind::Node => "nodes that do not answer are not known",
-            _ => "earlier revisions are not known",
+            _ => "versions are not told apart",
         };
         match why {
             Unreadable::Forbidden(message) | Unreadable::Failed(message) => {

@@ -23,7 +23,7 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
     let (_, observed) = observe(&wanted, shell).await?;
     let before = templates(&observed);
     let failed = execute(&flags, shell).await?;
-    let Look { connection, mut observed, exit } = look(&wanted, shell).await?;
+    let Look { connection, mut observed, mut errors } = look(&wanted, shell).await?;
     let is_changed = |target: &(RolloutKind, ObjectName), observed: &ObservedRollouts| {
         let now = observed.view.rollout(target.0, &target.1);
         let then = before.iter().find(|(kind, name, _)| (kind, name) == (&target.0, &target.1));
@@ -37,16 +37,16 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
     if observed.targets.is_empty() {
         shell.printer.err.line("the command changed no pod template of the workloads that are guarded");
     }
-    let ended = guard::guard(&connection, observed, &flags.watch, flags.output.output, shell).await?;
-    Ok(Exit::of_all([exit, failed, ended]))
+    errors.extend(failed);
+    guard::guard(&connection, observed, &errors, &flags.watch, flags.output.output, shell).await
 }
 
 fn templates(observed: &ObservedRollouts) -> Vec<(RolloutKind, ObjectName, Value)> {
     targets(observed).map(|rollout| (rollout.kind, rollout.name.clone(), rollout.template.clone())).collect()
 }
 
-/// Runs the command to its end. Its output is the user's, unless ours is for programs.
-async fn execute(flags: &RunFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+/// Runs the command to its end, and says how it failed, if it did. Its output is the user's, unless ours is for programs.
+async fn execute(flags: &RunFlags, shell: &mut Shell) -> Result<Option<CliError>, CliError> {
     let [program, arguments @ ..] = flags.command.as_slice() else {
         return Err(CliError::new("no command was given"));
     };
@@ -62,9 +62,10 @@ async fn execute(flags: &RunFlags, shell: &mut Shell) -> Result<Exit, CliError> 
     let shown = program.to_string_lossy().into_owned();
     let status = command.status().await.map_err(|error| CliError::new(format!("run {shown}: {error}")))?;
     if status.success() {
-        return Ok(Exit::Done);
+        return Ok(None);
     }
     let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
-    shell.printer.error(&CliError::new(format!("the command {shown} failed: {how}")));
-    Ok(Exit::Error)
+    let failed = CliError::new(format!("the command {shown} failed: {how}"));
+    shell.printer.error(&failed);
+    Ok(Some(failed))
 }

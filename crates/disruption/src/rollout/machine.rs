@@ -74,8 +74,6 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<crate::diagnose::Finding>,
-    /// Whether every probe succeeds now.
-    probes_are_good: bool,
 }
 
 impl Guard {
@@ -213,7 +211,6 @@ impl Guard {
             now: self.now,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
-            probes_are_good: self.probes.are_good(),
         };
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {
@@ -253,7 +250,7 @@ impl Machine for Guard {
     fn next_wake(&self) -> Option<Timestamp> {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         let watching = self.tracks.iter().any(Track::is_watching);
-        let tracks = self.tracks.iter().filter_map(Track::wake);
+        let tracks = self.tracks.iter().filter_map(|track| track.wake(self.lost.is_empty()));
         tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
     }
 

@@ -109,11 +109,6 @@ impl Probes {
         })
     }
 
-    /// Whether every probe succeeded the last time.
-    pub(super) fn are_good(&self) -> bool {
-        self.0.iter().all(|probe| probe.has_succeeded && probe.failing_since.is_none())
-    }
-
     /// The figures.
     pub(super) fn results(&self) -> Vec<ProbeResult> {
         let seconds = |duration: SignedDuration| (duration.as_secs_f64() * 1000.0).round() / 1000.0;

@@ -183,9 +183,10 @@ impl Track {
         self.log.is_some()
     }
 
-    /// When it wants to be looked at although nothing happens.
-    pub(super) fn wake(&self) -> Option<Timestamp> {
+    /// When it wants to be looked at although nothing happens. What is not seen is not looked at.
+    pub(super) fn wake(&self, is_seeing: bool) -> Option<Timestamp> {
         let stage = match &self.stage {
+            _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
             _ => self.wake,
@@ -293,6 +294,8 @@ impl Track {
         }
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
+            // Not good while somebody asks in vain.
+            Phase::Complete if surroundings.probe.is_some() => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -648,7 +651,7 @@ impl Track {
         }
         self.unblock(subject, actions);
         match verdict.phase {
-            Phase::Complete if !surroundings.probes_are_good => {}
+            Phase::Complete if surroundings.probe.is_some() => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;

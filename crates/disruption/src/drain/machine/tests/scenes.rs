@@ -86,8 +86,13 @@ fn under_a_budget_of_one_each_goes_when_the_replacement_before_it_is_ready() {
         waits(&sim),
         ["2: disruption budget shop/web needs 3 healthy pods", "0: Deployment shop/web gets its Ready pods back"]
     );
-    let replaced: Vec<Option<f64>> = sim.drain.result().pods.iter().map(|pod| pod.replacement_seconds).collect();
-    assert_eq!(replaced, [Some(1.1), Some(1.1), Some(1.1)]);
+    let replaced =
+        |sim: &Sim| sim.drain.result().pods.iter().map(|pod| pod.replacement_seconds).collect::<Vec<Option<f64>>>();
+    assert_eq!(replaced(&sim), [Some(1.1), Some(1.1), Some(1.1)]);
+    // One that wants fewer than run is not replaced by those that ran before.
+    let world = shop().runs(&deployment("web"), ["n1", "n2", "n2", "n2"]).with(deployment("web").replicas(3));
+    let sim = check(drain(world), 0, "Drained", &["0 web-1"], &["web-1 Evicted"]);
+    assert_eq!(replaced(&sim), [None]);
 }
 
 #[test]
@@ -237,6 +242,15 @@ fn replacements_that_do_not_come() {
     assert!(reason.ends_with(" is not Ready, Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."), "{reason}");
     assert_eq!((sim.millis(sim.now), sim.sent.len()), (20_000, 1));
 
+    // Where time is up before, that is said.
+    let never = Habits { start: None, trouble: Some("0/3 nodes are available."), ..Habits::default() };
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+    let sim =
+        check_words(drain_with(world, with_timeout(9), Execution::default()).with_habits(never, 1), 6, "LeftCordoned");
+    let reason = sim.drain.result().nodes[0].reason.clone();
+    let start = "the timeout of 9s passed; Deployment shop/web has not got its Ready pods back: pod shop/web-rs-";
+    assert!(reason.starts_with(start) && reason.ends_with("Unschedulable: 0/3 nodes are available."), "{reason}");
+
     // Whoever wants fewer pods now, or is deleted, waits for none.
     for meddling in [Meddling::ScaleDown(0), Meddling::DeleteOwner(0)] {
         let never = Habits { start: None, ..Habits::default() };
@@ -382,10 +396,21 @@ fn pods_that_appear_and_pods_that_stay() {
 
     // What tolerates the cordon comes straight back, and is given up after some tries.
     let tolerant = |pod: Pod| Pod { tolerates_cordon: true, ..pod };
-    let world = shop().runs(&deployment("web"), ["n1", "n2"]).pod("web-1", tolerant);
+    let world = || shop().runs(&deployment("web"), ["n1", "n2"]);
     let back = Habits { elsewhere: "n1", ..Habits::default() };
-    let sim = check_words(drain(world).with_habits(back, 1), 5, "LeftCordoned");
+    let sim = check_words(drain(world().pod("web-1", tolerant)).with_habits(back.clone(), 1), 5, "LeftCordoned");
     assert_eq!(sim.sent.len(), 4);
+    // So is what its owner binds to the node itself.
+    let sim = check_words(drain(world()).with_habits(back, 1), 5, "LeftCordoned");
+    assert_eq!(sim.sent.len(), 4);
+    // Many that come at once, bound before the scheduler saw the cordon, are drained.
+    let mut sim = drain(world().with(budget("web").max_unavailable("100%")));
+    for number in 0..6 {
+        sim.extra.push_back(pod(&format!("late-{number}")).of(&deployment("web")).on("n1"));
+        sim = sim.meddle(100, Meddling::AddPod);
+    }
+    let mut sim = check_words(sim, 0, "Drained");
+    assert_eq!(sim.result().pods.len(), 7);
 
     let ignoring = Options { ignore_daemonsets: true, ..Options::default() };
     let world = shop().runs(&daemon_set("log"), ["n1"]).with(pod("old").terminating_since(-5));

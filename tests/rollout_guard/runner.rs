@@ -86,6 +86,11 @@ pub(crate) async fn image(world: &World, object: &str) -> Result<String> {
     Ok(image.context("no image")?.to_owned())
 }
 
+/// Runs kubectl as the world's own user, not as its tool, in its namespace.
+pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
+    lab::run(&lab::kubectl()?).kubeconfig(&world.lab().kubeconfig()).args(in_namespace(world, args)).output().await
+}
+
 /// `kubectl-rollout_guard` itself.
 pub(crate) fn program() -> Result<PathBuf> {
     lab::plugin("rollout-guard")
@@ -93,4 +98,14 @@ pub(crate) fn program() -> Result<PathBuf> {
 
 fn in_namespace<'a>(world: &'a World, args: &[&'a str]) -> Vec<&'a str> {
     [&["-n", world.namespace.as_str()], args].concat()
+}
+
+/// Runs the lab's kubectl with the same rights, in the same namespace.
+pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
+    lab::run(&lab::kubectl()?).kubeconfig(&world.tool()?).args(in_namespace(world, args)).output().await
+}
+
+/// Runs the plugin without a cluster: what it reads of one stands in a file or on stdin.
+pub(crate) async fn offline(args: &[&str], stdin: &str) -> Result<Output> {
+    lab::run(&program()?).args(args).stdin(stdin).output().await
 }

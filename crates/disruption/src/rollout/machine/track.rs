@@ -115,10 +115,23 @@ struct UndoUnderWay {
 #[derive(Debug, Clone, Default)]
 struct Told {
     has_begun: bool,
-    progress: Option<(RolloutPods, String)>,
+    progress: Option<ToldProgress>,
+    /// What would be told of its progress now.
+    news: String,
+    /// When that is due, if it was not told yet.
+    news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
     end: bool,
     notes: BTreeSet<String>,
+}
+
+/// What was told of a rollout's progress last.
+#[derive(Debug, Clone)]
+struct ToldProgress {
+    counts: RolloutPods,
+    message: String,
+    is_complete: bool,
+    at: Timestamp,
 }
 
 /// A log that is being read.
@@ -135,6 +148,9 @@ const TRIES: u32 = 5;
 
 /// How long to wait before a change is asked for again.
 const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
+
+/// Numbers that change several times a second are told once a second.
+const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
 
 /// How long a log may take: it is read for people, and the undo does not wait for it.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
@@ -190,7 +206,8 @@ impl Track {
             _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
-            _ => self.wake,
+            Stage::Watching | Stage::Verifying => [self.wake, self.told.news_at].into_iter().flatten().min(),
+            Stage::Checking { .. } => self.wake,
         };
         [stage, self.log.as_ref().map(|log| log.until)].into_iter().flatten().min()
     }
@@ -367,16 +384,26 @@ impl Track {
             }
             _ => progress.message.clone(),
         };
-        let told = (progress.counts, message);
+        self.told.news.clone_from(&message);
+        self.told.news_at = None;
+        let (counts, is_complete) = (progress.counts, verdict.complete_since.is_some());
         // A countdown is no news.
-        let is_news = self.told.progress.as_ref().is_none_or(|(counts, message)| {
-            *counts != told.0 || (progress.available_in.is_none() && *message != told.1)
-        });
-        if is_news {
-            let (counts, message) = told.clone();
-            actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
-            self.told.progress = Some(told);
+        let is_news =
+            self.told.progress.as_ref().is_none_or(|told| {
+                told.counts != counts || (progress.available_in.is_none() && told.message != message)
+            });
+        // Its end says more.
+        if !is_news || verdict.phase == Phase::Complete {
+            return;
         }
+        let now = surroundings.now;
+        let last = self.told.progress.as_ref().filter(|told| told.is_complete == is_complete);
+        if let Some(due) = last.map(|told| told.at + PAUSE_BETWEEN_NUMBERS).filter(|due| *due > now) {
+            self.told.news_at = Some(due);
+            return;
+        }
+        self.told.progress = Some(ToldProgress { counts, message: message.clone(), is_complete, at: now });
+        actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
     }
 
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
@@ -432,10 +459,11 @@ impl Track {
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
+            let why = if blame.is_to_blame { "which is not the version's fault" } else { &blame.sentence };
             let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
             let message = match target {
                 Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
-                _ => format!("{message}; {}: not undone", blame.sentence),
+                _ => format!("{message}; {why}: not undone"),
             };
             return self.not_undone(message, subject, surroundings);
         }
@@ -785,8 +813,7 @@ impl Track {
     /// The time of the whole command is over: a rollout that is still watched is unfinished.
     pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
         if self.is_watching() {
-            let last = self.told.progress.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-            let message = format!("the time is over: {last}");
+            let message = format!("the time is over: {}", self.told.news);
             let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
             self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
         }

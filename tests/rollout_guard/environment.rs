@@ -54,7 +54,7 @@ async fn with_the_image_on_its_node(name: &str, image: &str) -> Result<World> {
 /// The guard says that it is the environment. The old pods serve on, and nothing was asked of the API server.
 async fn check_kept(world: &World, old: &str, new: &str, code: &str, why: &str) -> Result<()> {
     let before = world.workload("deployment/web").await?;
-    let (output, _, result) = guard_json(world, &["deployment/web"]).await?;
+    let (output, _, result) = guard_json(world, &["deployment/web", "--stall-timeout", "10s"]).await?;
     assert_eq!(output.code, Some(9), "{output}");
     let end = &result["rollouts"][0];
     let seen = (&end["outcome"], &end["undo"], &end["cause"]["code"]);

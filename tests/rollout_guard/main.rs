@@ -1,9 +1,16 @@
 //! `kubectl rollout-guard` on the lab.
 
+mod after;
+mod causes;
+mod environment;
+mod false_success;
+mod good;
+mod history;
 mod input;
 mod interrupted;
 mod odd;
 mod probe;
+mod recorder;
 mod rights;
 mod rivals;
 mod run;

@@ -1,9 +1,24 @@
 //! URLs that are requested while rollouts are watched: what visitors see.
 
 use anyhow::Result;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::DeleteParams;
+use lab::{Output, World, web::Site};
 use serde_json::Value;
 
-use crate::runner::guard_json;
+use crate::runner::{documents, guard, guard_json};
+
+/// Sets the image of `deployment/web` under the eyes of a guard, which requests the site.
+async fn changed_under_guard(world: &World, image: &str, site: &Site) -> Result<(Output, Vec<Value>, Value)> {
+    let kubectl = lab::kubectl()?;
+    let set = format!("main={image}");
+    let url = site.url();
+    let command = ["set", "image", "deployment/web", &set, "-n", &world.namespace];
+    let ours = ["run", "--stable-for", "3s", "-o", "json", "--probe", &url, "deployment/web", "--"];
+    let output = guard(world, &[&ours[..], &[&*kubectl.to_string_lossy()], &command].concat()).await?;
+    let (events, result) = documents(&output)?;
+    Ok((output, events, result))
+}
 
 #[tokio::test]
 async fn nobody_asks_in_vain_during_a_good_rollout() -> Result<()> {
@@ -14,9 +29,7 @@ async fn nobody_asks_in_vain_during_a_good_rollout() -> Result<()> {
     world.ready("deployment/web").await?;
     world.service("web").await?;
     let site = world.serve("web").await?;
-    world.set_image("deployment/web", "nginx:1.17.0").await?;
-    let (output, _, result) =
-        guard_json(&world, &["deployment/web", "--stable-for", "3s", "--probe", &site.url()]).await?;
+    let (output, _, result) = changed_under_guard(&world, "nginx:1.17.0", &site).await?;
     assert_eq!(output.code, Some(0), "{output}");
     let probe = &result["rollouts"][0]["probes"][0];
     assert_eq!((&probe["url"], &probe["failures"]), (&Value::from(site.url()), &Value::from(0)), "{result:#}");
@@ -32,17 +45,7 @@ async fn an_outage_is_measured_and_over_when_the_undo_is_verified() -> Result<()
     world.ready("deployment/web").await?;
     world.service("web").await?;
     let site = world.serve("web").await?;
-    let guarded = async {
-        // The probe has to succeed once before it can count against a version.
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        world.set_image("deployment/web", "nginx:1.17.23").await
-    };
-    let command =
-        ["run", "--stable-for", "3s", "-o", "json", "--probe", &site.url(), "deployment/web", "--", "sleep", "4"];
-    let (changed, ended) = tokio::join!(guarded, crate::runner::guard(&world, &command));
-    changed?;
-    let output = ended?;
-    let (events, result) = crate::runner::documents(&output)?;
+    let (output, events, result) = changed_under_guard(&world, "nginx:1.17.23", &site).await?;
     assert_eq!(output.code, Some(7), "{output}");
     let probe = &result["rollouts"][0]["probes"][0];
     assert!(probe["failures"].as_u64() >= Some(1), "{result:#}");
@@ -60,8 +63,9 @@ async fn what_the_last_good_version_needs_is_looked_up_first() -> Result<()> {
     let env = serde_json::json!([{"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "mode"}}}]);
     world.deployment("web").replicas(2).image("nginx:1.16.1").container("env", env).create().await?;
     world.ready("deployment/web").await?;
-    let gone = serde_json::json!({"data": {"mode": null, "other": "x"}});
-    world.patch("configmap/cfg", &gone).await?;
+    let maps = world.api::<ConfigMap>();
+    maps.delete("cfg", &DeleteParams::default()).await?;
+    world.config_map("cfg", &serde_json::json!({"other": "x"})).await?;
     world.set_image("deployment/web", "nginx:1.17.23").await?;
     let (output, _, result) = guard_json(&world, &["deployment/web", "--stable-for", "3s"]).await?;
     assert_eq!(output.code, Some(9), "{output}");

@@ -86,6 +86,11 @@ pub(crate) async fn image(world: &World, object: &str) -> Result<String> {
     Ok(image.context("no image")?.to_owned())
 }
 
+/// Runs kubectl as the world's own user, not as its tool, in its namespace.
+pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
+    lab::run(&lab::kubectl()?).kubeconfig(&world.lab().kubeconfig()).args(in_namespace(world, args)).output().await
+}
+
 /// `kubectl-rollout_guard` itself.
 pub(crate) fn program() -> Result<PathBuf> {
     lab::plugin("rollout-guard")

@@ -61,14 +61,14 @@ pub(crate) fn refuse(
     format: Option<Format>,
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
-    let taken_at = observed.taken_at;
+    let (taken_at, width) = (observed.taken_at, width(&observed));
     let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
     let (mut guard, _) = begin(observed, tasks, options);
     guard.refuse(refusal.exit, &refusal.message);
     shell.printer.error(refusal);
     let result = with_errors(guard.result(), guard.exit(), errors);
     if format.is_some() {
-        Reporter::new(&mut shell.printer, format, taken_at).end(&result.0)?;
+        Reporter::new(&mut shell.printer, format, taken_at, width).end(&result.0)?;
     }
     Ok(result.1)
 }
@@ -84,8 +84,9 @@ pub(crate) async fn drive(
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
     let taken_at = observed.taken_at;
+    let width = width(&observed);
     let (mut guard, versions) = begin(observed, tasks, options);
-    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at);
+    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at, width);
     let tell = |at, event| reporter.tell(at, &event);
     let ended = drive::drive_until_interrupted(connection, &mut guard, &versions, taken_at, tell)
         .await
@@ -96,8 +97,14 @@ pub(crate) async fn drive(
         return Ok(Exit::Interrupted);
     }
     let (result, exit) = with_errors(guard.result(), guard.exit(), errors);
-    Reporter::new(&mut shell.printer, format, taken_at).end(&result)?;
+    Reporter::new(&mut shell.printer, format, taken_at, width).end(&result)?;
     Ok(exit)
+}
+
+/// How wide the names of the workloads are.
+fn width(observed: &ObservedRollouts) -> usize {
+    let names = observed.targets.iter().map(|(kind, name)| kind.singular().len() + 1 + name.name.len());
+    names.max().unwrap_or_default()
 }
 
 fn begin(observed: ObservedRollouts, tasks: Vec<Task>, options: GuardOptions) -> (Guard, Versions) {

@@ -26,6 +26,15 @@ pub(crate) struct Look {
 
 /// Looks at the workloads that are meant. What is named and not there is told, and the others go on, as for kubectl.
 pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<Look, CliError> {
+    look_for(wanted, shell, |_| true).await
+}
+
+/// The same, warning only of those kinds that matter where they could not be read.
+pub(crate) async fn look_for(
+    wanted: &WantedRollouts,
+    shell: &mut Shell,
+    matters: fn(Kind) -> bool,
+) -> Result<Look, CliError> {
     let (connection, observed) = observe(wanted, shell).await?;
     let mut errors = Vec::new();
     for (kind, name) in &observed.missing {
@@ -35,7 +44,7 @@ pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<L
         shell.printer.error(&error);
         errors.push(error);
     }
-    warn_of_unknowns(&observed.view, shell);
+    warn_of_unknowns(&observed.view, shell, matters);
     if observed.targets.is_empty() && observed.missing.is_empty() {
         shell.printer.err.line(format_args!("No resources found in {} namespace.", connection.namespace()));
     }
@@ -54,8 +63,8 @@ pub(crate) async fn observe(
 }
 
 /// Says what could not be read, once a kind.
-pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
-    for (kind, why) in &view.unknown {
+fn warn_of_unknowns(view: &View, shell: &mut Shell, matters: fn(Kind) -> bool) {
+    for (kind, why) in view.unknown.iter().filter(|(kind, _)| matters(**kind)) {
         let without = match kind {
             Kind::Incident => "causes that only events tell are not found",
             Kind::Pod => "causes that pods tell are not found",

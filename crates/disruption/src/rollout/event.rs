@@ -127,7 +127,7 @@ pub enum Event {
 pub struct Evidence {
     /// What the failing probe asks, in words; none where no probe is to blame.
     pub probe: Option<String>,
-    /// The pods, those of the failing version first.
+    /// The pods, those of the failing version first, and of each version those that aren't ready.
     pub pods: Vec<PodRow>,
     /// Warnings since the version came, the last one last.
     pub warnings: Vec<Warning>,

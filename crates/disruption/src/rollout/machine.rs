@@ -74,6 +74,8 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<crate::diagnose::Finding>,
+    /// Whether every probe was answered for at least once.
+    probes_are_known: bool,
 }
 
 impl Guard {
@@ -211,6 +213,7 @@ impl Guard {
             now: self.now,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
+            probes_are_known: self.probes.are_known(),
         };
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {

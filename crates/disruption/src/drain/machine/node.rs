@@ -291,7 +291,7 @@ impl NodeDrain {
                 }
                 self.seen = node;
                 // What was written without an answer does not stand, and cannot come later.
-                self.is_unsettled = false;
+                (self.is_unsettled, self.makes_cordon) = (false, false);
                 self.races += 1;
                 if self.races >= MOST_RACES {
                     return self.give_up("somebody else changes the node again and again".into());

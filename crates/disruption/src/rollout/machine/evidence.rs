@@ -5,6 +5,7 @@ use crate::{
     model::{ContainerRole, ContainerState, ContainerStatus, Phase, PodStatus},
     rollout::{
         event::{Evidence, PodRow, Warning},
+        secrets::without_tokens,
         view::Subject,
     },
 };
@@ -20,7 +21,7 @@ pub(super) fn gather(subject: &Subject<'_>, cause: &Finding) -> Evidence {
         .iter()
         .map(|pod| row(pod, current.is_some() && subject.version_of(pod).as_ref() == current))
         .collect();
-    pods.sort_by_key(|pod| !pod.is_new);
+    pods.sort_by_key(|pod| (!pod.is_new, pod.ready.0 == pod.ready.1));
     Evidence { probe: probe(subject, cause), pods, warnings: warnings(subject) }
 }
 
@@ -121,12 +122,13 @@ fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let warnings = subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since);
     for incident in warnings.filter(|incident| !is_bare(&incident.message)) {
         let about = format!("{}/{}", incident.about.kind.to_lowercase(), incident.about.name);
-        let is_same = |warning: &Warning| (&warning.reason, &warning.message) == (&incident.reason, &incident.message);
+        let message = without_tokens(&incident.message);
+        let is_same = |warning: &Warning| (&warning.reason, &warning.message) == (&incident.reason, &message);
         let before = told.iter().position(is_same).map(|at| told.remove(at).count);
         told.push(Warning {
             about,
             reason: incident.reason.clone(),
-            message: incident.message.clone(),
+            message,
             count: before.unwrap_or_default() + incident.count,
         });
     }

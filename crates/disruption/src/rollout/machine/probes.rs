@@ -109,6 +109,11 @@ impl Probes {
         })
     }
 
+    /// Whether every URL was answered for, well or badly, at least once.
+    pub(super) fn are_known(&self) -> bool {
+        self.0.iter().all(|probe| probe.requests > 0)
+    }
+
     /// The figures.
     pub(super) fn results(&self) -> Vec<ProbeResult> {
         let seconds = |duration: SignedDuration| (duration.as_secs_f64() * 1000.0).round() / 1000.0;

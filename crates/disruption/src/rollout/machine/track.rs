@@ -18,6 +18,7 @@ use crate::{
         options::{OnStall, UndoOn},
         patch::{self, FIELD_MANAGER},
         references,
+        secrets::without_tokens,
         status::{self, Progress},
         target, template,
         verdict::{self, Clocks, Phase, Verdict},
@@ -295,7 +296,7 @@ impl Track {
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
             // Not good while somebody asks in vain.
-            Phase::Complete if surroundings.probe.is_some() => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -335,7 +336,11 @@ impl Track {
         findings.extend(self.clocks.flapping(subject));
         let verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
-        for finding in &findings {
+        // A proof is told with all that there is to see of it.
+        let proof = verdict.cause.as_ref().filter(|_| verdict.phase == Phase::Stalled);
+        let is_proof =
+            |finding: &&Finding| proof.is_some_and(|it| (it.code, &it.container) == (finding.code, &finding.container));
+        for finding in findings.iter().filter(|finding| !is_proof(finding)) {
             self.tell_finding(finding, actions);
         }
         (verdict, progress, findings.len().saturating_sub(1))
@@ -506,11 +511,10 @@ impl Track {
         actions: &mut Vec<Action<Event>>,
     ) {
         let rollout = subject.rollout;
-        // An answer was lost, and yet it was done.
-        let is_back = |undo: &UndoUnderWay| template::same(&rollout.template, &undo.template);
-        if self.undo.as_ref().is_some_and(is_back) {
+        // An answer was lost, and the watch shows that it was done all the same.
+        if tries > 0 && self.stands(change, rollout) {
             self.writers.clone_from(&rollout.writers);
-            self.begin_to_verify(surroundings.now);
+            self.take_in_done(change, surroundings.now);
             return self.verify(subject, surroundings, actions);
         }
         // Decided on the version that was watched: another one is somebody else's.
@@ -567,29 +571,10 @@ impl Track {
     pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) {
         let Stage::Changing { change, tries, .. } = self.stage else { return };
         let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
-        let is_done = |rollout: &Rollout, undo: Option<&UndoUnderWay>| match change {
-            Change::Pause => rollout.is_paused,
-            Change::Undo(_) => undo.is_some_and(|undo| template::same(&rollout.template, &undo.template)),
-        };
         let (exit, message) = match answer {
-            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout)
-                if is_done(&rollout, self.undo.as_ref()) =>
-            {
+            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
                 self.writers = rollout.writers;
-                self.stage = match change {
-                    Change::Undo(_) => return self.begin_to_verify(now),
-                    Change::Pause => {
-                        let resume = format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown());
-                        Stage::Ended(Ending {
-                            outcome: RolloutOutcome::NotUndone,
-                            exit: Exit::NotUndone,
-                            message: format!("{}; paused", self.cause_message()),
-                            next: vec![resume],
-                            at: now,
-                        })
-                    }
-                };
-                return;
+                return self.take_in_done(change, now);
             }
             RolloutAnswer::Stands(_) => {
                 (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
@@ -615,11 +600,30 @@ impl Track {
         self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
     }
 
-    fn begin_to_verify(&mut self, now: Timestamp) {
-        self.told.progress = None;
-        self.told.findings.clear();
-        self.wake = Some(now);
-        self.stage = Stage::Verifying;
+    /// Whether a workload is as a change should make it.
+    fn stands(&self, change: Change, rollout: &Rollout) -> bool {
+        match change {
+            Change::Pause => rollout.is_paused,
+            Change::Undo(_) => self.undo.as_ref().is_some_and(|undo| template::same(&rollout.template, &undo.template)),
+        }
+    }
+
+    fn take_in_done(&mut self, change: Change, now: Timestamp) {
+        self.stage = match change {
+            Change::Undo(_) => {
+                self.told.progress = None;
+                self.told.findings.clear();
+                self.wake = Some(now);
+                Stage::Verifying
+            }
+            Change::Pause => Stage::Ended(Ending {
+                outcome: RolloutOutcome::NotUndone,
+                exit: Exit::NotUndone,
+                message: format!("{}; paused", self.cause_message()),
+                next: vec![format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown())],
+                at: now,
+            }),
+        };
     }
 
     fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
@@ -651,7 +655,7 @@ impl Track {
         }
         self.unblock(subject, actions);
         match verdict.phase {
-            Phase::Complete if surroundings.probe.is_some() => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;
@@ -735,7 +739,8 @@ impl Track {
         match lines {
             Ok(lines) if lines.is_empty() => None,
             Ok(lines) => {
-                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines: lines.clone() })
+                let lines = lines.iter().map(|line| without_tokens(line)).collect();
+                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines })
             }
             Err(message) => {
                 let message = format!("the log of container {container:?} cannot be read: {message}");

@@ -352,6 +352,17 @@ fn others_at_the_same_node() {
         let result = sim.result();
         assert_eq!((result.exit_code, result.nodes[0].outcome, sim.sent.len()), (10, outcome, 1), "{meddling:?}");
     }
+    // Somebody else was faster to cordon it: then it is theirs, and stays.
+    let sim = check_words(
+        drain(budgeted().pod("web-4", |pod| pod.unready("")))
+            .meddle(0, Meddling::Cordon)
+            .meddle(2000, Meddling::Interrupt),
+        130,
+        "LeftCordoned",
+    );
+    assert!(sim.events.iter().any(|(_, event)| matches!(event, Event::NodeCordoned { already: true, .. })));
+    let node = sim.node("n1").unwrap();
+    assert_eq!((node.unschedulable, &node.record), (true, &None));
     // Where the watch of the node says nothing, the next sign of life finds it out, and leaves the other record alone.
     let never = Habits { start: None, ..Habits::default() };
     let sim = drain(budgeted()).with_habits(never, 1).meddle(0, Meddling::Silence(0)).meddle(500, Meddling::TakeOver);
@@ -505,6 +516,19 @@ fn a_budget_s_no_ends_the_doubt_about_an_answer_that_was_lost() {
     assert_eq!(sim.result().exit_code, 0);
     let gaps: Vec<i64> = sim.sent.windows(2).map(|pair| sim.millis(pair[1].0) - sim.millis(pair[0].0)).collect();
     assert_eq!(gaps[1..], [10_000, 10_000], "not asked again and again");
+}
+
+#[test]
+fn a_server_that_asks_for_time_gets_it_for_all_pods() {
+    let world = shop().runs(&deployment("web"), ["n1", "n1", "n2"]);
+    let unlimited = Options { max_unavailable: MaxUnavailable::Unlimited, ..Options::default() };
+    let one = Execution { concurrency: NonZeroUsize::MIN, ..Execution::default() };
+    let busy = Habits { lag: 1, ..Habits::default() };
+    let sim = drain_with(world, unlimited, one).with_habits(busy, 1);
+    let mut sim = sim.prepare("web-1", [lets(TroubleKind::Throttled, Some(2))]);
+    assert_eq!(sim.result().exit_code, 0);
+    let later: Vec<i64> = sim.sent[1..].iter().map(|(at, _)| sim.millis(*at)).collect();
+    assert!(later.len() == 2 && later.iter().all(|at| *at >= 2000), "{:?}", sim.sent());
 }
 
 #[test]

@@ -127,6 +127,7 @@ pub(super) enum Meddling {
     DeletePod(usize),
     ScaleDown(usize),
     DeleteOwner(usize),
+    Cordon,
     Uncordon,
     TakeOver,
     DeleteNode,
@@ -645,6 +646,7 @@ impl Sim {
             }
             Meddling::ScaleDown(number) => self.scale_down(number),
             Meddling::DeleteOwner(number) => self.delete_owner(number),
+            Meddling::Cordon => self.change_node(|node| node.unschedulable = true),
             Meddling::Uncordon => self.change_node(|node| {
                 node.unschedulable = false;
                 node.cordoned_by = None;

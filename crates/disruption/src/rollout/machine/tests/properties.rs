@@ -80,6 +80,9 @@ proptest! {
         prop_assert_eq!(words, 1);
         prop_assert_eq!(result.exit_code, sim.exit().code());
         prop_assert_eq!(result.reason.is_empty(), result.exit_code == 0);
+        // Our own change is nobody else's, even if its answer was lost.
+        let others_roll = chances.meddling.iter().any(|(_, kind, _)| *kind == 0);
+        prop_assert!(others_roll || result.rollouts[0].outcome != RolloutOutcome::Superseded, "{:?}", result);
         // One attempt, never a flip-flop, and never to anything but the version before.
         prop_assert!(sim.accepted.len() <= 1, "{:?}", sim.accepted);
         prop_assert!(sim.accepted.iter().all(|(_, image)| image == GOOD[chances.before]));

@@ -165,13 +165,13 @@ fn what_is_not_seen_is_no_verdict() {
 #[test]
 fn a_version_that_answers_nobody() {
     let probed = || GuardOptions { probes: vec!["http://web".into()], ..options() };
-    let probes = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {
+    let ends = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {
         let sim = check_with(Deployment, images, probed(), Habits::default(), &[], expected);
         sim.guard.result().rollouts[0].probes[0].clone()
     };
-    let good = probes(&["web:1", "web:2"], (Complete, 0, &[], 6));
+    let good = ends(&["web:1", "web:2"], (Complete, 0, &[], 6));
     assert_eq!((good.requests > 5, good.failures, good.longest_gap_seconds), (true, 0, 0.0));
     // Ten seconds after the last pod that answered is gone.
-    let bad = probes(&["web:1", "web:mute"], (Undone, 7, &["web:1"], 17));
+    let bad = ends(&["web:1", "web:mute"], (Undone, 7, &["web:1"], 17));
     assert!(bad.failures >= 20 && (10.0..12.0).contains(&bad.longest_gap_seconds), "{bad:?}");
 }

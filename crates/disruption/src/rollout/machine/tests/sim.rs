@@ -444,7 +444,6 @@ impl Sim {
 
     fn do_meddle(&mut self, meddling: Meddling, inputs: &mut Vec<Input>) {
         match meddling {
-            Meddling::Nothing => {}
             Meddling::Roll(image) => {
                 self.world.roll(image);
                 self.show_rollout();
@@ -482,7 +481,7 @@ impl Sim {
                 self.interrupted_at.get_or_insert(self.now);
                 inputs.push(Input::Interrupted);
             }
-            Meddling::KillPod(_) | Meddling::LoseWatch(_) => {}
+            Meddling::Nothing | Meddling::KillPod(_) | Meddling::LoseWatch(_) => {}
         }
     }
 
@@ -502,8 +501,8 @@ impl Sim {
         self.apply(patch)
     }
 
-    fn apply(&mut self, patch: &str) -> RolloutAnswer {
-        let operations: Vec<Value> = serde_json::from_str(patch).unwrap();
+    fn apply(&mut self, text: &str) -> RolloutAnswer {
+        let operations: Vec<Value> = serde_json::from_str(text).unwrap();
         let Some(rollout) = &mut self.world.rollout else { return RolloutAnswer::Deleted };
         for operation in &operations {
             let holds = match operation["path"].as_str().unwrap() {

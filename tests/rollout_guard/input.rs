@@ -224,7 +224,7 @@ async fn workloads_that_are_not_there() -> Result<()> {
     let output = guard(&world, &["status", "sts/x", "deployment/web"]).await?;
     assert_eq!(output.code, Some(1), "{output}");
     assert_eq!(output.stderr, "Error from server (NotFound): statefulsets.apps \"x\" not found\n", "{output}");
-    assert!(output.stdout.starts_with("deployment/web revision 1: Complete: "), "{output}");
+    assert!(output.stdout.starts_with("deployment/web revision 1: COMPLETE: "), "{output}");
     Ok(())
 }
 

@@ -130,7 +130,7 @@ async fn ctrl_c_in_the_watch_undoes_nothing() -> Result<()> {
         let output = running.end().await?;
         assert_eq!(output.code, Some(130), "{output}");
         assert!(output.stderr.contains("interrupted: nothing new is begun\n"), "{output}");
-        assert!(output.stdout.ends_with("deployment/web: UNFINISHED: interrupted: nothing was undone\n"), "{output}");
+        assert!(output.stdout.ends_with("deployment/web  UNFINISHED: interrupted: nothing was undone\n"), "{output}");
         let status = format!("hint: kubectl rollout-guard -n {} status deployment/web\n", world.namespace);
         assert!(output.stderr.ends_with(&status), "{output}");
     }

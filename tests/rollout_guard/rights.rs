@@ -74,7 +74,7 @@ async fn who_only_looks_needs_no_right_to_patch() -> Result<()> {
     assert!(!output.stderr.contains("Warning") && !output.stderr.contains("note:"), "{output}");
     let output = guard_as(&world, &user, &["status", "deployment/web"]).await?;
     assert_eq!(output.code, Some(9), "{output}");
-    assert!(output.stdout.starts_with("deployment/web revision 2: Stalled: "), "{output}");
+    assert!(output.stdout.starts_with("deployment/web revision 2: STALLED ImageNotFound: "), "{output}");
     let output = guard_as(&world, &user, &["undo", "deployment/web", "--dry-run=client"]).await?;
     assert_eq!(output.code, Some(0), "{output}");
     assert_eq!(image(&world, "deployment/web").await?, BAD);

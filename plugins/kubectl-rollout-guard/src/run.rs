@@ -20,7 +20,7 @@ use crate::{
 pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let wanted = flags.resolve()?;
     let Look { connection, observed, exit: _ } = look(&wanted, shell).await?;
-    let before = templates(&observed);
+    let (before, view) = (templates(&observed), observed.view);
     let failed = execute(&flags, shell).await?;
     let Look { connection: _, mut observed, exit } = look(&wanted, shell).await?;
     let is_changed = |target: &(RolloutKind, ObjectName), observed: &ObservedRollouts| {
@@ -31,6 +31,7 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
             (now, _) => now.is_some(),
         }
     };
+    observed.view.remember_ready(&view, observed.taken_at);
     let changed: Vec<_> = observed.targets.iter().filter(|target| is_changed(target, &observed)).cloned().collect();
     observed.targets = changed;
     if observed.targets.is_empty() {

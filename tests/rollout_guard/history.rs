@@ -73,7 +73,7 @@ async fn revisions_with_their_images_and_marks() -> Result<()> {
     let marks = |document: &Value| -> Vec<(i64, String, Value)> {
         let revisions = document["revisions"].as_array().cloned().unwrap_or_default();
         let row = |revision: &Value| {
-            let marks: Vec<&str> = revision["marks"].as_array().into_iter().flatten().flat_map(Value::as_str).collect();
+            let marks: Vec<&str> = revision["marks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             (revision["revision"].as_i64().unwrap_or_default(), marks.join(" "), revision["ready"].clone())
         };
         revisions.iter().map(row).collect()

@@ -44,7 +44,7 @@ fn check_deletions(requests: &[lab::audit::Request], expected: &[&Pod]) {
     assert_eq!(names, expected.iter().map(|pod| pod.name_any()).collect::<Vec<_>>());
     for (request, pod) in requests.iter().zip(expected) {
         assert_eq!(request.verb, "delete");
-        let given = &request.request_object.as_ref().unwrap()["preconditions"];
+        let given = &request.request_object.as_ref().expect("a body")["preconditions"];
         assert_eq!(given["uid"].as_str().map(str::to_owned), pod.uid(), "{given}");
         assert!(given["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()), "{given}");
     }

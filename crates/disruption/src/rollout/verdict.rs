@@ -302,7 +302,7 @@ impl Clocks {
             node: pod.node.clone(),
             count: losses(pod),
             since: None,
-            message: format!("becomes Ready and unready by turns: {} times so far", losses(pod)),
+            message: "becomes Ready and unready by turns".to_owned(),
         })
     }
 

@@ -42,11 +42,6 @@ fn in_namespace<'a>(world: &'a World, args: &[&'a str]) -> Vec<&'a str> {
     [&["-n", world.namespace.as_str()], args].concat()
 }
 
-/// Runs the lab's kubectl with the same rights, in the same namespace.
-pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
-    lab::run(&lab::kubectl()?).kubeconfig(&world.tool()?).args(in_namespace(world, args)).output().await
-}
-
 /// Runs the plugin without a cluster: what it reads of one stands in a file or on stdin.
 pub(crate) async fn offline(args: &[&str], stdin: &str) -> Result<Output> {
     lab::run(&program()?).args(args).stdin(stdin).output().await

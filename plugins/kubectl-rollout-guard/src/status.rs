@@ -36,8 +36,8 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
         let status = |rollout: &&Rollout| look::look(&view.subject(rollout, now), &flags.limits(), &[]);
         chosen.iter().map(status).collect()
     } else {
-        let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
-        exits.push(exit);
+        let Look { connection, observed, errors } = look_at(&flags.workloads.resolve()?, shell).await?;
+        exits.extend(errors.iter().map(|error| error.exit));
         let mut statuses: Vec<RolloutStatus> = Vec::new();
         for rollout in targets(&observed) {
             let subject = observed.view.subject(rollout, observed.taken_at);

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 pub use super::file::read;
 use super::template;
 use crate::{
-    model::{Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey},
+    model::{
+        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey, WorkloadKind,
+    },
     snapshot::{Kind, Object, Unreadable},
 };
 
@@ -103,7 +105,7 @@ impl View {
         match kind {
             Kind::Workload(kind) => {
                 self.rollouts.retain(|(of, _), _| of.workload() != kind);
-                if kind == crate::model::WorkloadKind::ReplicaSet {
+                if kind == WorkloadKind::ReplicaSet {
                     self.revisions.retain(|(of, _), _| *of != RolloutKind::Deployment);
                 }
             }
@@ -208,6 +210,15 @@ impl<'a> Subject<'a> {
     /// Whether a kind could be read: of one that could not, no object says nothing.
     pub fn knows(&self, kind: Kind) -> bool {
         !self.unknown.contains_key(&kind)
+    }
+
+    /// Whether pods are told apart by version: without the revisions, a Deployment's pods are not even known to be its.
+    pub fn knows_versions(&self) -> bool {
+        let revisions = match self.rollout.kind {
+            RolloutKind::Deployment => Kind::Workload(WorkloadKind::ReplicaSet),
+            RolloutKind::StatefulSet | RolloutKind::DaemonSet => Kind::ControllerRevision,
+        };
+        self.knows(Kind::Pod) && self.knows(revisions)
     }
 
     /// The revision with this number.

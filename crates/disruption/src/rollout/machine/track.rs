@@ -9,14 +9,15 @@ use super::{Surroundings, Target, Task, evidence};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer, Wanted},
     diagnose::{self, Class, Code, Finding},
-    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid},
+    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid, Writer},
     outcome::Exit,
     rollout::{
         document::{RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
         event::Event,
         look,
         options::{OnStall, UndoOn},
-        patch, references,
+        patch::{self, FIELD_MANAGER},
+        references,
         secrets::without_tokens,
         status::{self, Progress},
         target, template,
@@ -34,6 +35,8 @@ pub(super) struct Track {
     uid: Uid,
     /// The template that is guarded: another one is somebody else's rollout.
     template: Value,
+    /// Who had written it by then: whoever wrote another template is none of these.
+    writers: Vec<Writer>,
     /// The number of its revision, once it has one.
     revision: Option<i64>,
     clocks: Clocks,
@@ -164,6 +167,7 @@ impl Track {
             workload: RolloutWorkload::of(rollout),
             uid: rollout.uid.clone(),
             template: rollout.template.clone(),
+            writers: rollout.writers.clone(),
             revision: subject.current().and_then(|revision| revision.number),
             clocks: Clocks::begin(&subject, &findings, &progress),
             stage: match target.task {
@@ -284,7 +288,7 @@ impl Track {
         }
         match self.stage.clone() {
             Stage::Watching | Stage::Checking { .. } if !template::same(&rollout.template, &self.template) => {
-                let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+                let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
                 self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
             }
             Stage::Watching => self.watch(&subject, surroundings, actions),
@@ -456,7 +460,11 @@ impl Track {
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
             let why = if blame.is_to_blame { "which is not the version's fault" } else { &blame.sentence };
-            let message = format!("{message}; {why}: not undone");
+            let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
+            let message = match target {
+                Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
+                _ => format!("{message}; {why}: not undone"),
+            };
             return self.not_undone(message, subject, surroundings);
         }
         match options.on_stall {
@@ -533,12 +541,13 @@ impl Track {
         let rollout = subject.rollout;
         // An answer was lost, and the watch shows that it was done all the same.
         if tries > 0 && self.stands(change, rollout) {
+            self.writers.clone_from(&rollout.writers);
             self.take_in_done(change, surroundings.now);
             return self.verify(subject, surroundings, actions);
         }
         // Decided on the version that was watched: another one is somebody else's.
         if !template::same(&rollout.template, &self.template) {
-            let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+            let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
             return self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
         }
         let operations = match change {
@@ -592,6 +601,7 @@ impl Track {
         let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
         let (exit, message) = match answer {
             RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
+                self.writers = rollout.writers;
                 return self.take_in_done(change, now);
             }
             RolloutAnswer::Stands(_) => {
@@ -648,7 +658,7 @@ impl Track {
         let Some(undo) = self.undo.clone() else { return };
         let rollout = subject.rollout;
         if !template::same(&rollout.template, &undo.template) {
-            let writer = written_by(rollout);
+            let writer = self.written_by(rollout);
             if template::same(&rollout.template, &undo.bad_template) {
                 let message = format!("the undo to revision {} was reverted{writer}", undo.to);
                 let next = vec!["change it where that writer takes it from, or suspend that writer".to_owned()];
@@ -768,22 +778,17 @@ impl Track {
     }
 
     /// Ends it before anything was done.
-    pub(super) fn forbid(&mut self, message: &str, now: Timestamp) {
+    pub(super) fn refuse(&mut self, exit: Exit, message: &str, now: Timestamp) {
         if !self.is_ended() {
+            let outcome = if exit == Exit::Refused { RolloutOutcome::Blocked } else { RolloutOutcome::Unfinished };
             let message = message.to_owned();
-            self.stage = Stage::Ended(Ending {
-                outcome: RolloutOutcome::Unfinished,
-                exit: Exit::Forbidden,
-                message,
-                next: Vec::new(),
-                at: now,
-            });
+            self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
         }
     }
 
-    /// The user wants it to end.
+    /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
     pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
-        if self.is_ended() {
+        if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
         }
         let (outcome, message) = match (&self.stage, &self.undo) {
@@ -791,15 +796,14 @@ impl Track {
                 RolloutOutcome::UndoFailed,
                 format!("interrupted: revision {} was brought back, and is not verified", undo.to),
             ),
-            (Stage::Changing { next_at: None, change, .. }, _) => (
+            // The server did not say what became of it.
+            (Stage::Changing { change: Change::Undo(to), tries: 1.., .. }, _) => (
                 RolloutOutcome::UndoFailed,
-                match change {
-                    Change::Undo(to) => {
-                        format!("interrupted while revision {to} was asked for: whether it is back is not known")
-                    }
-                    Change::Pause => "interrupted while it was being paused".to_owned(),
-                },
+                format!("interrupted while revision {to} was asked for: whether it is back is not known"),
             ),
+            (Stage::Changing { change: Change::Pause, tries: 1.., .. }, _) => {
+                (RolloutOutcome::Unfinished, "interrupted while it was being paused".to_owned())
+            }
             _ => (RolloutOutcome::Unfinished, "interrupted: nothing was undone".to_owned()),
         };
         let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
@@ -856,6 +860,18 @@ impl Track {
         self.stage = Stage::Ended(Ending { outcome, exit, message, next, at: surroundings.now });
     }
 
+    /// Who wrote another template than the one that stood, as far as field managers tell: ` by argocd-controller`. Their
+    /// times are whole seconds, so that they alone do not tell who was last.
+    fn written_by(&self, rollout: &Rollout) -> String {
+        let owners = || rollout.writers.iter().filter(|writer| writer.owns_template);
+        let fresh = owners().filter(|writer| !self.writers.contains(writer)).max_by_key(|writer| writer.at);
+        let last = || owners().max_by_key(|writer| (writer.at, writer.manager != FIELD_MANAGER));
+        match fresh.or_else(last) {
+            Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
+            _ => String::new(),
+        }
+    }
+
     fn cause_message(&self) -> String {
         self.cause.as_ref().map(|(finding, _)| finding.message.clone()).unwrap_or_default()
     }
@@ -904,7 +920,7 @@ fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
             (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())])
         }
         Code::OnDelete => (Exit::Refused, look::delete_old_pods(subject).into_iter().collect()),
-        _ => (Exit::NotUndone, Vec::new()),
+        _ => (Exit::NotUndone, finding.remedy().into_iter().collect()),
     }
 }
 
@@ -919,15 +935,6 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
     let revision = subject.current().and_then(|revision| revision.number);
     let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
     format!("successfully rolled out{revision}{except}")
-}
-
-/// Who wrote the template last, as far as field managers tell: ` by argocd-controller`.
-fn written_by(rollout: &Rollout) -> String {
-    let owners = rollout.writers.iter().filter(|writer| writer.owns_template);
-    match owners.max_by_key(|writer| writer.at) {
-        Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
-        _ => String::new(),
-    }
 }
 
 fn spell(duration: SignedDuration) -> String {

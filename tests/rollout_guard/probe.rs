@@ -71,6 +71,6 @@ async fn what_the_last_good_version_needs_is_looked_up_first() -> Result<()> {
     assert_eq!(output.code, Some(9), "{output}");
     let reason = result["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("revision 1 needs ConfigMap \"cfg\" with key mode, which is not there"), "{reason}");
-    assert!(!world.requests().await?.iter().any(|request| request.changes()), "something was written");
+    assert!(!world.requests().await?.iter().any(lab::audit::Request::changes), "something was written");
     Ok(())
 }

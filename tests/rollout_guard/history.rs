@@ -73,7 +73,8 @@ async fn revisions_with_their_images_and_marks() -> Result<()> {
     let marks = |document: &Value| -> Vec<(i64, String, Value)> {
         let revisions = document["revisions"].as_array().cloned().unwrap_or_default();
         let row = |revision: &Value| {
-            let marks: Vec<&str> = revision["marks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let marks: Vec<&str> =
+                revision["marks"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             (revision["revision"].as_i64().unwrap_or_default(), marks.join(" "), revision["ready"].clone())
         };
         revisions.iter().map(row).collect()
@@ -236,5 +237,20 @@ async fn wrong_usage_and_files_that_lack() -> Result<()> {
         assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""), "{text}: {output}");
         assert!(output.stderr.starts_with(expected), "{text}: {output}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_readme_shows_what_the_example_prints() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = std::fs::read_to_string(root.join("README.md"))?;
+    let example = root.join("examples/stalled.json").display().to_string();
+    let output = offline(&["status", "--from-file", &example], "").await?;
+    let shown = format!(
+        "```\n$ kubectl rollout-guard status --from-file examples/stalled.json\n{}exit code 9\n```",
+        output.stdout
+    );
+    assert_eq!(output.code, Some(9), "{output}");
+    assert!(readme.contains(&shown), "{output}");
     Ok(())
 }

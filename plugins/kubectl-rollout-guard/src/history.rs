@@ -69,26 +69,20 @@ fn show_all(
         if several && position > 0 && flags.output.output.is_none() && !flags.plain {
             shell.printer.out.line("");
         }
-        let shown = match (flags.diff, flags.output.output) {
-            (Some((from, to)), _) => show_diff(&history, from, to, &mut shell.printer),
-            (None, Some(format)) => {
-                let document = document(&history, revision);
-                match document {
-                    Ok(document) if several => shell.printer.out.streamed(format, &document).map(Ok)?,
-                    Ok(document) => shell.printer.out.document(format, &document).map(Ok)?,
-                    Err(unknown) => Err(unknown),
-                }
-            }
-            (None, None) if flags.plain => {
+        let shown = match (flags.diff, flags.output.output, revision) {
+            (Some((from, to)), ..) => show_diff(&history, from, to, &mut shell.printer),
+            (None, Some(format), _) => match document(&history, revision) {
+                Ok(document) if several => shell.printer.out.streamed(format, &document).map(Ok)?,
+                Ok(document) => shell.printer.out.document(format, &document).map(Ok)?,
+                Err(unknown) => Err(unknown),
+            },
+            (None, None, _) if flags.plain => {
                 history.plain(revision).map(|plain| shell.printer.out.text(&text::multi_line(&plain)))
             }
-            (None, None) => {
-                if let Some(number) = revision {
-                    show_revision(&history, number, &subject, &mut shell.printer)
-                } else {
-                    show_table(&history, now, &mut shell.printer);
-                    Ok(())
-                }
+            (None, None, Some(number)) => show_revision(&history, number, &subject, &mut shell.printer),
+            (None, None, None) => {
+                show_table(&history, now, &mut shell.printer);
+                Ok(())
             }
         };
         if let Err(unknown) = shown {
@@ -184,20 +178,21 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
     }
     let mut table = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES", "CHANGE-CAUSE"]);
     let styles = printer.out.styles();
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     for revision in &revisions {
         let HistoryRevision { revision: number, version: _, created_at, images, ready, change_cause, marks } = revision;
         let words: Vec<&str> = marks.iter().map(|mark| mark_word(*mark)).collect();
-        let style = match marks.as_slice() {
-            marks if marks.contains(&RevisionMark::Bad) => styles.error,
-            marks if marks.contains(&RevisionMark::LastGood) => styles.good,
-            _ => owo_colors::Style::default(),
+        let words = or_dash(words.join(","));
+        let words = match marks.as_slice() {
+            marks if marks.contains(&RevisionMark::Bad) => Cell::styled(words, styles.error),
+            marks if marks.contains(&RevisionMark::LastGood) => Cell::styled(words, styles.good),
+            _ => Cell::from(words),
         };
-        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         table.row([
             number.to_string().into(),
             created_at.map_or_else(|| "-".to_owned(), |at| age(now, at)).into(),
             ready.map_or_else(|| "-".to_owned(), |ready| ready.to_string()).into(),
-            Cell::styled(or_dash(words.join(",")), style),
+            words,
             or_dash(images_shown(images.iter())).into(),
             change_cause.as_deref().unwrap_or("<none>").into(),
         ]);

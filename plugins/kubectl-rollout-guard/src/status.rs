@@ -152,8 +152,8 @@ fn render(printer: &mut Printer, status: &RolloutStatus) {
         printer.out.line(format_args!("{INDENT}an undo would go back to {}", harmless(why)));
         tell_diff(printer, diff);
     }
-    for command in next {
-        tell_next(printer, command);
+    for next in next {
+        tell_next(printer, next);
     }
 }
 

@@ -6,7 +6,10 @@
 
 use serde_json::{Value, json};
 
-use super::target::{self, BAD_VERSIONS_ANNOTATION};
+use super::{
+    secrets::without_tokens,
+    target::{self, BAD_VERSIONS_ANNOTATION},
+};
 use crate::{
     diagnose::Finding,
     model::{CHANGE_CAUSE_ANNOTATION, Revision, Rollout, VersionKey},
@@ -50,7 +53,9 @@ pub fn change_cause(given: Option<&str>, to: &Revision, because: Option<&Finding
     if let Some(given) = given {
         return given.to_owned();
     }
-    let because = because.map(|finding| format!(" ({:?}: {})", finding.code, finding.message)).unwrap_or_default();
+    let because = because
+        .map(|finding| format!(" ({:?}: {})", finding.code, without_tokens(&finding.message)))
+        .unwrap_or_default();
     let cause = format!("rollout-guard: undo to {}{because}", target::shown(to));
     let cause: String = cause.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     match cause.char_indices().nth(MAX_CAUSE_LENGTH) {

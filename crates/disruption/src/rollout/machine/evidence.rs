@@ -140,3 +140,25 @@ fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let last = told.split_off(told.len().saturating_sub(MOST_WARNINGS));
     last.into_iter().map(|(_, warning)| warning).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::view;
+
+    #[test]
+    fn pods_that_fail_alike_are_told_once() {
+        let file =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/stalls/f3-late-crash-rollout-succeeded.json");
+        let (view, taken_at) = view::read(std::fs::File::open(file).unwrap()).unwrap();
+        let subject = view.subject(view.rollouts().next().unwrap(), taken_at.unwrap());
+        let of = |incident: &&&Incident| incident.is_warning && incident.reason == "BackOff";
+        let recorded: Vec<_> = subject.incidents.iter().filter(of).collect();
+        let pods: std::collections::BTreeSet<&str> = recorded.iter().map(|it| it.about.name.as_str()).collect();
+        assert!(pods.len() > 1, "{pods:?}");
+        let warnings = warnings(&subject);
+        let told: Vec<&Warning> = warnings.iter().filter(|warning| warning.reason == "BackOff").collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].count, recorded.iter().map(|incident| incident.count).sum::<i32>());
+    }
+}

@@ -38,10 +38,10 @@ pub(crate) async fn run(flags: &HistoryFlags, shell: &mut Shell) -> Result<Exit,
         return show_all(&view, &chosen, now, flags, revision, shell);
     }
     let wanted = flags.workloads.resolve()?;
-    let Look { connection: _, observed, exit } = look::look_for(&wanted, shell, |kind| kind == Kind::Pod).await?;
+    let Look { connection: _, observed, errors } = look::look_for(&wanted, shell, |kind| kind == Kind::Pod).await?;
     let chosen: Vec<&Rollout> = targets(&observed).collect();
     let shown = show_all(&observed.view, &chosen, observed.taken_at, flags, revision, shell)?;
-    Ok(Exit::of_all([exit, shown]))
+    Ok(Exit::of_all(errors.iter().map(|error| error.exit).chain([shown])))
 }
 
 /// Shows the history of each workload. Where one cannot be shown the others are, as by kubectl.

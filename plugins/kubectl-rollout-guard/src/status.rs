@@ -36,8 +36,8 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
         let status = |rollout: &&Rollout| look::look(&view.subject(rollout, now), &flags.limits(), &[]);
         chosen.iter().map(status).collect()
     } else {
-        let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
-        exits.push(exit);
+        let Look { connection, observed, errors } = look_at(&flags.workloads.resolve()?, shell).await?;
+        exits.extend(errors.iter().map(|error| error.exit));
         let mut statuses: Vec<RolloutStatus> = Vec::new();
         for rollout in targets(&observed) {
             let subject = observed.view.subject(rollout, observed.taken_at);
@@ -55,7 +55,9 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     exits.extend(statuses.iter().filter_map(|status| Exit::of_code(status.exit_code)));
     let several = statuses.len() > 1;
     for (position, status) in statuses.iter().enumerate() {
-        if position > 0 && flags.output.output.is_none() {
+        let is_long = |status: &RolloutStatus| !matches!(status.phase, RolloutPhase::Complete);
+        let is_apart = position > 0 && (is_long(status) || is_long(&statuses[position - 1]));
+        if is_apart && flags.output.output.is_none() {
             shell.printer.out.line("");
         }
         match flags.output.output {

@@ -95,13 +95,23 @@ impl Scene {
         self
     }
 
+    /// So many nodes have a pod of a `DaemonSet` that should have none.
+    pub(super) fn misscheduled(mut self, nodes: i32) -> Self {
+        self.rollout.counts.misscheduled = nodes;
+        self
+    }
+
     pub(super) fn unobserved(mut self) -> Self {
         self.rollout.generation = 2;
         self
     }
 
-    pub(super) fn without_pods(mut self) -> Self {
-        self.view.unknown.insert(Kind::Pod, Unreadable::NotInFile);
+    pub(super) fn without_pods(self) -> Self {
+        self.without(Kind::Pod)
+    }
+
+    pub(super) fn without(mut self, kind: Kind) -> Self {
+        self.view.unknown.insert(kind, Unreadable::NotInFile);
         self
     }
 

@@ -98,10 +98,10 @@ impl Guard {
         }
     }
 
-    /// Ends before anything was done, because a right is missing.
-    pub fn forbid(&mut self, message: &str) {
+    /// Ends before anything was done: a right is missing, or somebody else would take an undo back.
+    pub fn refuse(&mut self, exit: Exit, message: &str) {
         for track in &mut self.tracks {
-            track.forbid(message, self.now);
+            track.refuse(exit, message, self.now);
         }
     }
 
@@ -145,11 +145,11 @@ impl Guard {
                     self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
                 }
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.uid() == &uid) {
-                    track.take_in_patch(answer, self.now);
+                    self.actions.extend(track.take_in_patch(answer, self.now).map(Action::Tell));
                 }
             }
             Input::PodDeleted { pod, answer } => {
-                self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer));
+                self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer, self.now));
             }
             Input::LookedUp { wanted, found } => {
                 self.tracks.iter_mut().for_each(|track| track.take_in_look(&wanted, &found));
@@ -185,7 +185,7 @@ impl Guard {
                 let kind = watch.kind();
                 self.lost.remove(&watch);
                 if matches!(watch, Watch::Rollouts(..)) {
-                    self.tracks.iter_mut().for_each(|track| track.forbid(&message, self.now));
+                    self.tracks.iter_mut().for_each(|track| track.refuse(Exit::Forbidden, &message, self.now));
                 } else {
                     let message = format!("changes of {} are not seen: {message}", kind.resource());
                     self.actions.push(Action::Tell(Event::Noted { workload: None, message: message.clone() }));

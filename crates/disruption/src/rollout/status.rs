@@ -6,10 +6,7 @@ use jiff::SignedDuration;
 use thiserror::Error;
 
 use super::{document::RolloutPods, view::Subject};
-use crate::{
-    model::{NodeName, PodStatus, REVISION_ANNOTATION, Rollout, RolloutKind, RolloutStrategy},
-    snapshot::Kind,
-};
+use crate::model::{NodeName, PodStatus, REVISION_ANNOTATION, Rollout, RolloutKind, RolloutStrategy};
 
 /// What `kubectl rollout status` prints of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,15 +84,15 @@ pub fn viewer(rollout: &Rollout, wanted_revision: Option<i64>) -> Result<Viewed,
     }
 }
 
-/// How far a rollout is, by its pods; by the workload's own status where pods could not be read.
+/// How far a rollout is, by its pods; by the workload's own status where pods or versions could not be read.
 pub fn progress(subject: &Subject<'_>) -> Progress {
     let rollout = subject.rollout;
     let pods: Vec<&PodStatus> = subject.pods.iter().copied().filter(|pod| !pod.is_finished()).collect();
     let excepted = excepted_nodes(subject, &pods);
     let is_eligible = |pod: &&PodStatus| pod.node.as_ref().is_none_or(|node| !excepted.contains(node));
     let eligible: Vec<&PodStatus> = pods.iter().copied().filter(is_eligible).collect();
-    let eligible_desired = (rollout.replicas - count(excepted.len())).max(0);
-    let (all, decisive) = if subject.knows(Kind::Pod) {
+    let eligible_desired = desired_elsewhere(subject, &excepted, &eligible);
+    let (all, decisive) = if subject.knows_versions() {
         (Tally::of_pods(subject, &pods, rollout.replicas), Tally::of_pods(subject, &eligible, eligible_desired))
     } else {
         (Tally::of_status(rollout), Tally::of_status(rollout))
@@ -312,6 +309,24 @@ fn partition(rollout: &Rollout) -> i32 {
     }
 }
 
+/// How many pods there should be on nodes that are not excepted.
+///
+/// The controller counts a node that does not answer until it has its taint (`unreachable:NoSchedule`), which a
+/// `DaemonSet` does not tolerate: from then on the pod there is misscheduled. A healthy node may get such a taint, too: its
+/// pod stays, and gets the new version like any other.
+fn desired_elsewhere(subject: &Subject<'_>, excepted: &BTreeSet<&NodeName>, eligible: &[&PodStatus]) -> i32 {
+    let Rollout { kind, replicas, counts, .. } = subject.rollout;
+    if *kind != RolloutKind::DaemonSet {
+        return *replicas;
+    }
+    let counted = (count(excepted.len()) - counts.misscheduled).max(0);
+    let version = subject.version();
+    let is_new = |pod: &&&PodStatus| version.is_some() && subject.version_of(pod).as_ref() == version;
+    let there = eligible.iter().filter(is_new).filter(|pod| !pod.is_terminating()).count();
+    let desired = (replicas - counted).max(0);
+    if desired == 0 { 0 } else { desired.max(count(there)) }
+}
+
 /// The nodes with pods of a `DaemonSet` that are not Ready.
 fn excepted_nodes<'p>(subject: &Subject<'_>, pods: &[&'p PodStatus]) -> BTreeSet<&'p NodeName> {
     let is_unready = |node: &&NodeName| subject.node(node).is_some_and(|node| !node.ready);
@@ -402,6 +417,7 @@ mod tests {
         super::fixture::{Scene, workload},
         *,
     };
+    use crate::snapshot::Kind;
 
     #[test]
     fn what_kubectl_says_of_a_deployment() {
@@ -633,6 +649,21 @@ mod tests {
         check(&Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 0})), true, "no pods wanted");
     }
 
+    /// Once a node that does not answer has its taint, the controller does not count it any more.
+    #[test]
+    fn daemon_sets_beyond_what_is_desired() {
+        let two = |pods: &[&str]| Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 2})).pods(pods).misscheduled(1);
+        let lost = |pods: &[&str]| two(pods).node_not_ready("n3");
+        let except = "2 of 2 pods updated and available; except node n3, which is not Ready";
+        check(&lost(&["2 ready n1", "2 ready n2", "1 stopping n3"]), true, except);
+        check(&lost(&["2 ready n1", "2 ready n2", "2 unready n3"]), true, except);
+        let halfway = lost(&["2 ready n1", "1 ready n2", "1 stopping n3"]);
+        assert!(!progress(&halfway.subject()).is_complete);
+        // n3 answers, and has a taint of its own.
+        check(&two(&["2 ready n1", "2 ready n2", "2 ready n3"]), true, "3 of 2 pods updated and available");
+        assert!(!progress(&two(&["2 ready n1", "2 unready n2", "2 ready n3"]).subject()).is_complete);
+    }
+
     #[test]
     fn pods_that_could_not_be_read() {
         /// Columns: all, updated, Ready, available.
@@ -641,8 +672,9 @@ mod tests {
             let spec = json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": partition}}});
             let status = json!({"observedGeneration": 1, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": available});
-            let scene = Scene::new(workload(RolloutKind::StatefulSet, &spec, &status)).without_pods();
-            super::tests::check(&scene, is_complete, message);
+            let scene = || Scene::new(workload(RolloutKind::StatefulSet, &spec, &status));
+            super::tests::check(&scene().without(Kind::Pod), is_complete, message);
+            super::tests::check(&scene().without(Kind::ControllerRevision), is_complete, message);
         }
         check([3, 3, 3, 3], 0, true, "3 of 3 pods updated and available");
         check([3, 1, 3, 3], 0, false, "1 of 3 pods updated, 3 ready, 3 available, 2 old");

@@ -1063,7 +1063,7 @@ fn texts_keep_no_secrets_and_no_identities() {
 
 #[test]
 fn words_are_stable_and_complete() {
-    assert_eq!(Code::ALL.len(), 56);
+    assert_eq!(Code::ALL.len(), 57);
     for code in Code::ALL {
         assert_eq!(code.as_str(), format!("{code:?}"));
         let meaning = code.meaning();

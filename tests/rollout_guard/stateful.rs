@@ -32,6 +32,7 @@ async fn until_image(world: &World, name: &str, wanted: &str) -> Result<Pod> {
 /// The pods' images and UIDs, by their names.
 async fn images_and_uids(world: &World, count: usize) -> Result<(Vec<String>, Vec<String>)> {
     let mut pods = world.pods_ready(count).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     pods.sort_by_key(ResourceExt::name_any);
     let images = pods.iter().map(|pod| image(pod).to_owned()).collect();
     Ok((images, pods.iter().filter_map(ResourceExt::uid).collect()))

@@ -59,7 +59,8 @@ async fn a_container_that_somebody_kills_comes_back() -> Result<()> {
     world.ready("deployment/web").await?;
     world.set_image("deployment/web", "registry.test/app:2").await?;
     world.ready("deployment/web").await?;
-    let pods = world.pods_ready(2).await?;
+    let mut pods = world.pods_ready(2).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     // The window begins anew with the restart.
     let running = begin(&world, &["deployment/web", "--stable-for", "15s"]).await?;
     world.label_pod(&pods[0].name_any(), "sim.test/kill", Some("1")).await?;

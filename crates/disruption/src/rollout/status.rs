@@ -344,6 +344,10 @@ fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration
     if !pod.is_ready() {
         return None;
     }
+    // Times of objects are whole seconds, and may seem to be ahead of the clock.
+    if subject.rollout.min_ready_seconds == 0 {
+        return Some(SignedDuration::ZERO);
+    }
     let needed = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
     Some(needed - pod.ready_since().map_or(SignedDuration::ZERO, |since| subject.now.duration_since(since)))
 }

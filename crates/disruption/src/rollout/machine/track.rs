@@ -145,6 +145,10 @@ const TRIES: u32 = 5;
 /// How long to wait before a change is asked for again.
 const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
 
+/// How long until the next look although nothing happens: time alone makes pods available or overdue, and a finding that
+/// nobody looks at counts as out of sight.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
 /// How long a log may take: it is read for people, and the undo does not wait for it.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
@@ -307,7 +311,7 @@ impl Track {
     fn watch(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
         self.revision = subject.current().and_then(|revision| revision.number).or(self.revision);
         let (verdict, progress, others) = self.look(subject, surroundings, actions);
-        self.wake = verdict.wake;
+        self.wake = Some(next_look(&verdict, surroundings.now));
         if !surroundings.is_seeing {
             return;
         }
@@ -650,7 +654,7 @@ impl Track {
             self.clocks.seen_ready.extend(seen_ready);
         }
         let (verdict, _, _) = self.look(subject, surroundings, actions);
-        self.wake = verdict.wake;
+        self.wake = Some(next_look(&verdict, surroundings.now));
         if !surroundings.is_seeing {
             return;
         }
@@ -891,6 +895,11 @@ impl Track {
     fn shown(&self) -> String {
         format!("{}/{}", self.kind.singular(), self.name.name)
     }
+}
+
+fn next_look(verdict: &Verdict, now: Timestamp) -> Timestamp {
+    let latest = now + LOOK_AGAIN;
+    verdict.wake.map_or(latest, |wake| wake.min(latest))
 }
 
 fn checking(subject: &Subject<'_>, to: i64) -> Stage {

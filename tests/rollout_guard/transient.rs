@@ -3,13 +3,17 @@
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::ListParams};
-use lab::World;
+use lab::{Running, World};
 use serde_json::{Value, json};
 
-use crate::{
-    audit::{begin, changes},
-    runner::{documents, guard_json},
-};
+use crate::runner::{changes, documents, guard_json, start_json, until_watching};
+
+/// Begins a guard, and waits until it watches.
+async fn begin(world: &World, args: &[&str]) -> Result<Running> {
+    let running = start_json(world, args)?;
+    until_watching(world).await?;
+    Ok(running)
+}
 
 /// The one finding with this code that was told.
 #[track_caller]

@@ -7,14 +7,15 @@ const CONTEXT_LINES: usize = 3;
 
 /// The unified diff of two texts that describe `object` before and after; empty when they are equal.
 pub fn unified(object: &str, before: &str, after: &str) -> String {
+    between((&format!("before/{object}"), before), (&format!("after/{object}"), after))
+}
+
+/// The unified diff of two texts, each under its title; empty when they are equal.
+pub fn between((old, before): (&str, &str), (new, after): (&str, &str)) -> String {
     if before == after {
         return String::new();
     }
-    TextDiff::from_lines(before, after)
-        .unified_diff()
-        .context_radius(CONTEXT_LINES)
-        .header(&format!("before/{object}"), &format!("after/{object}"))
-        .to_string()
+    TextDiff::from_lines(before, after).unified_diff().context_radius(CONTEXT_LINES).header(old, new).to_string()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod paths;
 pub mod references;
 #[cfg(test)]
 mod scene;
-mod secrets;
+pub mod secrets;
 pub mod status;
 pub mod target;
 pub mod template;

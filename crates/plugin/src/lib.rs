@@ -2,6 +2,7 @@
 //!
 //! A plugin's `main` is one call of [`cli::run`]; see its example.
 
+pub mod age;
 pub mod cli;
 pub mod error;
 pub mod exit;

@@ -102,7 +102,7 @@ fn write_row(lines: &mut String, row: &[Cell], widths: &[usize], width: usize) {
 }
 
 /// Breaks text at spaces into lines of at most `width` columns; a longer word stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Run(RunFlags),
     /// Look once: how a rollout stands, why, and what an undo would do
     Status(StatusFlags),
+    /// The revisions: their images, ready pods and causes, and which of them are good or bad
+    History(HistoryFlags),
     /// Go back to an earlier revision, and verify that it serves
     Undo(UndoFlags),
     /// Print the version
@@ -170,6 +172,34 @@ pub(crate) struct StatusFlags {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct HistoryFlags {
+    #[command(flatten)]
+    pub(crate) workloads: WorkloadsFlags,
+    #[command(flatten)]
+    pub(crate) output: OutputFlag,
+
+    /// Show the pod template of this revision
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, hide_default_value = true)]
+    revision: i64,
+
+    /// Show what changed in the pod template from revision A to revision B
+    #[arg(long, value_name = "A..B", value_parser = revisions, conflicts_with_all = ["revision", "plain", "output"])]
+    pub(crate) diff: Option<(i64, i64)>,
+
+    /// Print exactly what `kubectl rollout history` does
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) plain: bool,
+
+    /// Look at what `kubectl get deploy,sts,ds,rs,controllerrevisions,pods -o yaml` printed, - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+
+    /// With --from-file, the time to look at (RFC 3339); else the file's newest
+    #[arg(long, value_name = "TIME", value_parser = values::timestamp, requires = "from_file")]
+    pub(crate) now: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct UndoFlags {
     #[command(flatten)]
     pub(crate) workloads: WorkloadsFlags,
@@ -242,6 +272,12 @@ fn stable_for(text: &str) -> Result<StableFor, String> {
     if text == "auto" { Ok(StableFor(None)) } else { values::duration(text).map(|time| StableFor(Some(time))) }
 }
 
+fn revisions(text: &str) -> Result<(i64, i64), String> {
+    let number = |text: &str| text.parse().ok().filter(|number: &i64| *number > 0);
+    let both = text.split_once("..").and_then(|(from, to)| Some((number(from)?, number(to)?)));
+    both.ok_or_else(|| format!("{text:?} does not name two revisions, as in 2..3"))
+}
+
 fn url(text: &str) -> Result<String, String> {
     let has_host = text
         .split_once("://")
@@ -301,17 +337,25 @@ impl WatchFlags {
 
     /// The only revision to be watched.
     pub(crate) fn wanted_revision(&self) -> Result<Option<i64>, CliError> {
-        match self.revision {
-            0 => Ok(None),
-            number if number < 0 => Err(CliError::new(format!("revision must be a positive integer: {number}"))),
-            number => Ok(Some(number)),
-        }
+        positive(self.revision)
     }
 }
 
 impl StatusFlags {
     pub(crate) fn limits(&self) -> Limits {
         limits(self.stall_timeout, self.max_restarts, StableFor(None))
+    }
+}
+
+impl HistoryFlags {
+    /// The only revision to be shown.
+    pub(crate) fn wanted_revision(&self) -> Result<Option<i64>, CliError> {
+        positive(self.revision)
+    }
+
+    /// What counts as good: as a watch without flags has it.
+    pub(crate) fn limits() -> Limits {
+        Arguments::parse_from([""]).guard.watch.options().limits
     }
 }
 
@@ -327,6 +371,15 @@ impl UndoFlags {
             probes: probes.clone(),
             change_cause: self.change_cause.clone(),
         }
+    }
+}
+
+/// The number of a revision; 0 stands for none.
+fn positive(number: i64) -> Result<Option<i64>, CliError> {
+    match number {
+        0 => Ok(None),
+        number if number < 0 => Err(CliError::new(format!("revision must be a positive integer: {number}"))),
+        number => Ok(Some(number)),
     }
 }
 
@@ -475,10 +528,14 @@ Examples:
   kubectl rollout-guard run -- kubectl set image deployment/web web=shop/web:2
 
   # Everything of a release, ten minutes at most, while a URL is requested
-  kubectl rollout-guard -l release=shop --timeout 10m --probe http://shop.example.com/
+  kubectl rollout-guard -l release=shop --timeout 10m --probe http://shop.test/
 
   # Look once: why does it hang, and what would an undo do?
   kubectl rollout-guard status deployment/web
+
+  # Which revisions are there, and what changed between two of them?
+  kubectl rollout-guard history deployment/web
+  kubectl rollout-guard history deployment/web --diff 2..3
 
   # Go back to the last good version, or to a certain one
   kubectl rollout-guard undo deployment/web --dry-run

@@ -1,10 +1,15 @@
 //! The guard itself: watches rollouts to their end, and undoes what must be undone.
 
-use cluster::{connect::Connection, drive, observe::rollouts::ObservedRollouts};
+use cluster::{
+    connect::Connection,
+    drive,
+    observe::{Versions, rollouts::ObservedRollouts},
+};
 use disruption::{
     model::RolloutKind,
     outcome::Exit,
     rollout::{
+        document::RolloutResult,
         machine::{Guard, Target, Task},
         options::{GuardOptions, OnStall},
         status,
@@ -21,48 +26,67 @@ use crate::{
 pub(crate) async fn run(flags: &GuardFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let wanted = flags.workloads.resolve()?;
     let wanted_revision = flags.watch.wanted_revision()?;
-    let Look { connection, observed, exit } = look::look(&wanted, shell).await?;
+    let Look { connection, observed, errors } = look::look(&wanted, shell).await?;
     check_revisions(&observed, wanted_revision)?;
-    let ended = guard(&connection, observed, &flags.watch, flags.output.output, shell).await?;
-    Ok(Exit::of_all([exit, ended]))
+    guard(&connection, observed, &errors, &flags.watch, flags.output.output, shell).await
 }
 
-/// Guards all that was looked at.
+/// Guards all that was looked at. The errors have been told, and belong to the result.
 pub(crate) async fn guard(
     connection: &Connection,
     observed: ObservedRollouts,
+    errors: &[CliError],
     flags: &WatchFlags,
     format: Option<Format>,
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
     let options = flags.options();
-    let mut missing = None;
-    if options.on_stall != OnStall::Report {
-        look::check_owners(&observed, flags.force, shell)?;
-        missing = look::missing_right(connection, &observed).await?;
-    }
+    let refusal = match options.on_stall {
+        OnStall::Report => None,
+        OnStall::Undo | OnStall::Pause => look::refusal(connection, &observed, flags.force, shell).await?,
+    };
     let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
-    drive(connection, observed, tasks, options, missing, format, shell).await
+    if let Some(refusal) = refusal {
+        return refuse(observed, options, &refusal, errors, format, shell);
+    }
+    drive(connection, observed, tasks, options, errors, format, shell).await
 }
 
-/// Drives a guard of what was looked at, each workload with its task.
+/// Ends before anything is begun.
+pub(crate) fn refuse(
+    observed: ObservedRollouts,
+    options: GuardOptions,
+    refusal: &CliError,
+    errors: &[CliError],
+    format: Option<Format>,
+    shell: &mut Shell,
+) -> Result<Exit, CliError> {
+    let (taken_at, width) = (observed.taken_at, width(&observed));
+    let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
+    let (mut guard, _) = begin(observed, tasks, options);
+    guard.refuse(refusal.exit, &refusal.message);
+    shell.printer.error(refusal);
+    let result = with_errors(guard.result(), guard.exit(), errors);
+    if format.is_some() {
+        Reporter::new(&mut shell.printer, format, taken_at, width).end(&result.0)?;
+    }
+    Ok(result.1)
+}
+
+/// Drives a guard of what was looked at, each workload with its task. The errors have been told, and belong to the result.
 pub(crate) async fn drive(
     connection: &Connection,
     observed: ObservedRollouts,
     tasks: Vec<Task>,
     options: GuardOptions,
-    missing: Option<CliError>,
+    errors: &[CliError],
     format: Option<Format>,
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
-    let ObservedRollouts { taken_at, view, versions, targets, missing: _, watches } = observed;
-    let targets: Vec<Target> =
-        targets.into_iter().zip(tasks).map(|((kind, name), task)| Target { kind, name, task }).collect();
-    let mut guard = Guard::new(view, watches, &targets, options, taken_at);
-    if let Some(missing) = &missing {
-        guard.forbid(&missing.message);
-    }
-    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at);
+    let taken_at = observed.taken_at;
+    let width = width(&observed);
+    let (mut guard, versions) = begin(observed, tasks, options);
+    let mut reporter = Reporter::new(&mut shell.printer, format, taken_at, width);
     let tell = |at, event| reporter.tell(at, &event);
     let ended = drive::drive_until_interrupted(connection, &mut guard, &versions, taken_at, tell)
         .await
@@ -72,11 +96,32 @@ pub(crate) async fn drive(
         shell.printer.err.line("interrupted again: out at once; what was asked for goes on without us");
         return Ok(Exit::Interrupted);
     }
-    if let Some(missing) = &missing {
-        shell.printer.error(missing);
-    }
-    Reporter::new(&mut shell.printer, format, taken_at).end(&guard.result())?;
-    Ok(guard.exit())
+    let (result, exit) = with_errors(guard.result(), guard.exit(), errors);
+    Reporter::new(&mut shell.printer, format, taken_at, width).end(&result)?;
+    Ok(exit)
+}
+
+/// How wide the names of the workloads are.
+fn width(observed: &ObservedRollouts) -> usize {
+    let names = observed.targets.iter().map(|(kind, name)| kind.singular().len() + 1 + name.name.len());
+    names.max().unwrap_or_default()
+}
+
+fn begin(observed: ObservedRollouts, tasks: Vec<Task>, options: GuardOptions) -> (Guard, Versions) {
+    let ObservedRollouts { taken_at, view, versions, targets, missing: _, watches } = observed;
+    let targets: Vec<Target> =
+        targets.into_iter().zip(tasks).map(|((kind, name), task)| Target { kind, name, task }).collect();
+    (Guard::new(view, watches, &targets, options, taken_at), versions)
+}
+
+/// The result together with what went wrong before and beside the guard.
+fn with_errors(mut result: RolloutResult, exit: Exit, errors: &[CliError]) -> (RolloutResult, Exit) {
+    let exit = Exit::of_all(errors.iter().map(|error| error.exit).chain([exit]));
+    result.exit_code = exit.code();
+    let messages = errors.iter().map(|error| error.message.clone());
+    let reasons: Vec<String> = messages.chain([result.reason]).filter(|reason| !reason.is_empty()).collect();
+    result.reason = reasons.join("; ");
+    (result, exit)
 }
 
 /// Whether Deployments run the revision that is wanted, in kubectl's words.

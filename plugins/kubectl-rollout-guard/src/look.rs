@@ -20,37 +20,56 @@ use plugin::{error::CliError, shell::Shell};
 pub(crate) struct Look {
     pub(crate) connection: Connection,
     pub(crate) observed: ObservedRollouts,
-    /// What was named and does not exist has been told as an error.
-    pub(crate) exit: Exit,
+    /// What was named and does not exist: told already.
+    pub(crate) errors: Vec<CliError>,
 }
 
 /// Looks at the workloads that are meant. What is named and not there is told, and the others go on, as for kubectl.
 pub(crate) async fn look(wanted: &WantedRollouts, shell: &mut Shell) -> Result<Look, CliError> {
-    let connection = shell.connect()?;
-    // On the heap: many lists at once are too large for every caller's stack.
-    let observed = Box::pin(observe_rollouts(&connection, connection.namespace(), wanted)).await?;
-    let mut exit = Exit::Done;
+    look_for(wanted, shell, |_| true).await
+}
+
+/// The same, warning only of those kinds that matter where they could not be read.
+pub(crate) async fn look_for(
+    wanted: &WantedRollouts,
+    shell: &mut Shell,
+    matters: fn(Kind) -> bool,
+) -> Result<Look, CliError> {
+    let (connection, observed) = observe(wanted, shell).await?;
+    let mut errors = Vec::new();
     for (kind, name) in &observed.missing {
         let resource = format!("{}.apps", kind.plural());
         let message = format!("Error from server (NotFound): {resource} {:?} not found", name.name);
-        shell.printer.error(&CliError::cluster(message));
-        exit = Exit::Error;
+        let error = CliError::cluster(message);
+        shell.printer.error(&error);
+        errors.push(error);
     }
-    warn_of_unknowns(&observed.view, shell);
+    warn_of_unknowns(&observed.view, shell, matters);
     if observed.targets.is_empty() && observed.missing.is_empty() {
         shell.printer.err.line(format_args!("No resources found in {} namespace.", connection.namespace()));
     }
-    Ok(Look { connection, observed, exit })
+    Ok(Look { connection, observed, errors })
+}
+
+/// Looks, and tells nothing.
+pub(crate) async fn observe(
+    wanted: &WantedRollouts,
+    shell: &mut Shell,
+) -> Result<(Connection, ObservedRollouts), CliError> {
+    let connection = shell.connect()?;
+    // On the heap: many lists at once are too large for every caller's stack.
+    let observed = Box::pin(observe_rollouts(&connection, connection.namespace(), wanted)).await?;
+    Ok((connection, observed))
 }
 
 /// Says what could not be read, once a kind.
-pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
-    for (kind, why) in &view.unknown {
+fn warn_of_unknowns(view: &View, shell: &mut Shell, matters: fn(Kind) -> bool) {
+    for (kind, why) in view.unknown.iter().filter(|(kind, _)| matters(**kind)) {
         let without = match kind {
             Kind::Incident => "causes that only events tell are not found",
             Kind::Pod => "causes that pods tell are not found",
             Kind::Node => "nodes that do not answer are not known",
-            _ => "earlier revisions are not known",
+            _ => "versions are not told apart",
         };
         match why {
             Unreadable::Forbidden(message) | Unreadable::Failed(message) => {
@@ -62,8 +81,22 @@ pub(crate) fn warn_of_unknowns(view: &View, shell: &mut Shell) {
     }
 }
 
+/// Why nothing may be undone, if so: the first workload that another tool manages, which would change it back, else the
+/// first right that is missing.
+pub(crate) async fn refusal(
+    connection: &Connection,
+    observed: &ObservedRollouts,
+    force: bool,
+    shell: &mut Shell,
+) -> Result<Option<CliError>, CliError> {
+    match check_owners(observed, force, shell) {
+        Err(refused) => Ok(Some(refused)),
+        Ok(()) => missing_right(connection, observed).await,
+    }
+}
+
 /// Refuses what another tool manages and would change back; notes what another tool will not know of.
-pub(crate) fn check_owners(observed: &ObservedRollouts, force: bool, shell: &mut Shell) -> Result<(), CliError> {
+fn check_owners(observed: &ObservedRollouts, force: bool, shell: &mut Shell) -> Result<(), CliError> {
     for rollout in targets(observed) {
         let Some(managed) = owner::managed_by(rollout) else { continue };
         let (shown, name, way) = (rollout.shown(), managed.name(), managed.way());
@@ -80,10 +113,7 @@ pub(crate) fn check_owners(observed: &ObservedRollouts, force: bool, shell: &mut
 }
 
 /// The rights without which the workloads cannot be undone: the first that is missing, as an error.
-pub(crate) async fn missing_right(
-    connection: &Connection,
-    observed: &ObservedRollouts,
-) -> Result<Option<CliError>, CliError> {
+async fn missing_right(connection: &Connection, observed: &ObservedRollouts) -> Result<Option<CliError>, CliError> {
     let kinds: BTreeSet<RolloutKind> = observed.targets.iter().map(|(kind, _)| *kind).collect();
     let patch = |kind: &RolloutKind| Right { verb: "patch", group: "apps", resource: kind.plural(), subresource: "" };
     let mut needed: Vec<Right> = kinds.iter().map(patch).collect();

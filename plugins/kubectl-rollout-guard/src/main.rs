@@ -2,6 +2,7 @@
 
 mod arguments;
 mod guard;
+mod history;
 mod look;
 mod report;
 mod run;
@@ -23,8 +24,35 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
     match arguments.command {
         Some(Command::Run(flags)) => run::run(flags, shell).await,
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
+        Some(Command::History(flags)) => history::run(&flags, shell).await,
         Some(Command::Undo(flags)) => undo::run(&flags, shell).await,
         Some(Command::Version(flags)) => version::run(&flags, "rollout-guard", env!("CARGO_PKG_VERSION"), shell),
         None => guard::run(&arguments.guard, shell).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin::{
+        cli,
+        printer::{ColorChoice, Printer},
+    };
+
+    use super::*;
+
+    /// What a command's `--help` prints.
+    fn help(words: &[&str]) -> String {
+        let (printer, captured) = Printer::captured(ColorChoice::Never);
+        let words = ["rollout-guard"].iter().chain(words).chain(&["--help"]).map(Into::into);
+        let exit = cli::run_from(words, |_| printer, run);
+        assert_eq!((exit, captured.err().as_str()), (Exit::Done, ""));
+        captured.out()
+    }
+
+    #[test]
+    fn helps() {
+        for words in [&[][..], &["run"], &["status"], &["history"], &["undo"]] {
+            insta::assert_snapshot!(format!("help {}", words.join(" ")).trim_end().replace(' ', "_"), help(words));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Tells events as they happen: lines with the time that has passed for people, JSON lines or YAML documents for programs.
 
+use std::collections::BTreeMap;
+
 use disruption::{
     document::ProbeResult,
     rollout::{
@@ -8,23 +10,32 @@ use disruption::{
             RolloutWorkload,
         },
         event::{Event, Evidence, PodRow, Warning},
+        secrets::without_tokens,
     },
 };
 use jiff::{SignedDuration, Timestamp};
 use plugin::{
+    age::age,
     error::CliError,
     printer::Printer,
-    table::{Cell, Table},
+    table::{Cell, Table, wrap},
     text,
     values::Format,
 };
 use serde::Serialize;
+
+#[cfg(test)]
+mod tests;
 
 /// Tells the events of a command and how it ended.
 pub(crate) struct Reporter<'a> {
     printer: &'a mut Printer,
     format: Option<Format>,
     began: Timestamp,
+    /// The time of the last event.
+    now: Timestamp,
+    /// The longest name of a workload: what is said of each begins below each other.
+    width: usize,
     failure: Option<CliError>,
 }
 
@@ -32,18 +43,28 @@ pub(crate) struct Reporter<'a> {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventDocument<'a> {
-    at: Option<String>,
+    at: String,
     r#type: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<&'a RolloutWorkload>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<BTreeMap<&'a str, &'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<RolloutPods>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finding: Option<&'a RolloutFinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'a RolloutCause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    others: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pods: Option<Vec<PodDocument<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<WarningDocument<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,17 +87,48 @@ struct EventDocument<'a> {
     seconds: Option<f64>,
 }
 
+/// A pod of a stalled rollout as a document.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PodDocument<'a> {
+    name: &'a str,
+    is_new: bool,
+    node: Option<&'a str>,
+    ready: usize,
+    containers: usize,
+    restarts: i32,
+    state: &'a str,
+    created_at: Option<String>,
+}
+
+/// A warning of the cluster as a document.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WarningDocument<'a> {
+    about: &'a str,
+    reason: &'a str,
+    message: &'a str,
+    count: i32,
+}
+
+/// What stands below a line of an event is indented so far.
+const INDENT: &str = "  ";
+
+/// So many pods of a stalled rollout are shown to people.
+const MOST_PODS: usize = 10;
+
 impl<'a> Reporter<'a> {
-    /// Tells what happens from `began` on.
-    pub(crate) fn new(printer: &'a mut Printer, format: Option<Format>, began: Timestamp) -> Self {
-        Self { printer, format, began, failure: None }
+    /// Tells what happens from `began` on to workloads whose longest name has this width.
+    pub(crate) fn new(printer: &'a mut Printer, format: Option<Format>, began: Timestamp, width: usize) -> Self {
+        Self { printer, format, began, now: began, width, failure: None }
     }
 
-    /// Tells one event. `at` is the server's time.
+    /// Tells one event. `at` is the server's time; without it, it is the last one's.
     pub(crate) fn tell(&mut self, at: Option<Timestamp>, event: &Event) {
-        let Some(format) = self.format else { return self.tell_people(at, event) };
+        self.now = at.unwrap_or(self.now);
+        let Some(format) = self.format else { return self.tell_people(event) };
         let mut document = EventDocument::new(event);
-        document.at = at.map(|at| format!("{at:.3}"));
+        document.at = format!("{:.3}", self.now);
         if let Err(error) = self.printer.out.streamed(format, &document) {
             self.failure.get_or_insert(error);
         }
@@ -95,58 +147,53 @@ impl<'a> Reporter<'a> {
         for ProbeResult { url, requests, failures, longest_gap_seconds } in probes(result) {
             let gap =
                 if *failures == 0 { String::new() } else { format!(", {longest_gap_seconds:.1}s at the longest") };
-            self.printer
-                .out
-                .line(format_args!("probe {}: {failures} of {requests} requests failed{gap}", text::one_line(url)));
+            let url = harmless(url);
+            self.printer.out.line(format_args!("probe {url}: {failures} of {requests} requests failed{gap}"));
         }
         for next in &result.next {
-            let word = self.printer.err.styles().hint.style("hint:").to_string();
-            self.printer.err.line(format_args!("{word} {}", text::one_line(next)));
+            tell_next(self.printer, next);
         }
         Ok(())
     }
 
-    fn tell_people(&mut self, at: Option<Timestamp>, event: &Event) {
-        let elapsed = at.map_or(SignedDuration::ZERO, |at| at.duration_since(self.began)).max(SignedDuration::ZERO);
-        let time = format!("{:>6.1}s", elapsed.as_secs_f64());
-        let mut say = |line: String| self.printer.out.line(format_args!("{time}  {}", text::one_line(&line)));
+    fn tell_people(&mut self, event: &Event) {
         match event {
             Event::WatchBegan { workload, revision, images } => {
                 let revision =
                     revision.map_or_else(|| "a new revision".to_owned(), |number| format!("revision {number}"));
                 let images: Vec<String> = images.iter().map(|(name, image)| format!("{name}={image}")).collect();
-                say(format!("{}: {revision}, {}", shown(workload), images.join(" ")));
+                self.say(workload, &format!("{revision}: {}", images.join(" ")));
             }
-            Event::Progressed { workload, counts: _, message } => say(format!("{}: {message}", shown(workload))),
+            Event::Progressed { workload, counts: _, message } => self.say(workload, message),
             Event::FindingSeen { workload, finding } => {
-                say(format!("{}: {}{}", shown(workload), finding.message, place(finding)));
+                self.say(workload, &format!("{}{}", finding.message, place(finding)));
             }
             Event::StallProven { workload, cause, others, evidence } => {
-                self.tell_stall(&time, workload, cause, *others, evidence);
+                self.tell_stall(workload, cause, *others, evidence);
             }
-            Event::LogRead { workload: _, pod, container, lines } => {
-                say(format!("last lines of container {container} of pod {pod}:"));
+            Event::LogRead { workload, pod, container, lines } => {
+                self.say(workload, &format!("last lines of container {container} of pod {pod}:"));
                 for line in lines {
-                    self.printer.out.line(format_args!("    {}", text::one_line(&without_secrets(line))));
+                    self.printer.out.line(format_args!("{INDENT}| {}", harmless(line)));
                 }
             }
             Event::UndoBegan { workload, from, to, why, diff } => {
-                let from = from.map(|from| format!("from revision {from} ")).unwrap_or_default();
-                let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-                say(format!("{}: undo {from}to revision {to}{why}", shown(workload)));
-                self.tell_diff(diff);
+                let from = from.map(|from| format!(" from revision {from}")).unwrap_or_default();
+                let to = if why.is_empty() { format!("revision {to}") } else { why.clone() };
+                self.say(workload, &format!("undo{from} to {to}"));
+                tell_diff(self.printer, diff);
             }
             Event::PodUnblocked { workload, pod } => {
-                say(format!("{}: pod {pod} of the bad version held up all others, and is deleted", shown(workload)));
+                self.say(workload, &format!("pod {pod} of the bad version held up all others, and is deleted"));
             }
-            Event::RolloutPaused { workload } => say(format!("{}: paused", shown(workload))),
-            Event::ProbeFailed { url, message } => say(format!("probe {url} fails: {message}")),
+            Event::RolloutPaused { workload } => self.say(workload, "paused"),
+            Event::ProbeFailed { url, message } => self.line(&format!("probe {url} fails: {message}")),
             Event::ProbeRecovered { url, after } => {
-                say(format!("probe {url} succeeds again after {:.1}s", after.as_secs_f64()));
+                self.line(&format!("probe {url} succeeds again after {:.1}s", after.as_secs_f64()));
             }
             Event::Noted { workload, message } => {
                 let of = workload.as_ref().map(|workload| format!("{}: ", shown(workload))).unwrap_or_default();
-                self.printer.err.line(format_args!("note: {of}{}", text::one_line(message)));
+                self.printer.err.line(format_args!("note: {}", harmless(&format!("{of}{message}"))));
             }
             Event::ConnectionLost { message } => {
                 self.printer.warning(&format!("connection lost, tried again: {message}"));
@@ -159,62 +206,96 @@ impl<'a> Reporter<'a> {
                     RolloutOutcome::Complete | RolloutOutcome::Undone => &styles.good,
                     _ => &styles.error,
                 };
-                let word = style.style(word(*outcome)).to_string();
-                let line = format!("{}: ", shown(workload));
-                self.printer.out.line(format_args!(
-                    "{time}  {}{word}: {}",
-                    text::one_line(&line),
-                    text::one_line(message)
-                ));
+                let word = format!("{}:", style.style(word(*outcome)));
+                self.say_under(workload, &word, message);
             }
         }
     }
 
-    fn tell_stall(
-        &mut self,
-        time: &str,
-        workload: &RolloutWorkload,
-        cause: &RolloutCause,
-        others: usize,
-        evidence: &Evidence,
-    ) {
+    fn tell_stall(&mut self, workload: &RolloutWorkload, cause: &RolloutCause, others: usize, evidence: &Evidence) {
         let RolloutCause { code, class: _, message, changed, paths } = cause;
         let Evidence { probe, pods, warnings } = evidence;
-        let out = &mut self.printer.out;
-        let word = out.styles().error.style("STALLED").to_string();
-        out.line(format_args!("{time}  {}: {word} {code}: {}", shown(workload), text::one_line(message)));
-        tell_changes(self.printer, "         ", *changed, paths);
-        let mut say = |line: &str| self.printer.out.line(format_args!("         {}", text::one_line(line)));
-        if others > 0 {
-            say(&format!("and {others} more finding{}", if others == 1 { "" } else { "s" }));
-        }
+        let word = self.printer.out.styles().error.style("STALLED").to_string();
+        let others = match others {
+            0 => String::new(),
+            1 => " (and 1 more finding)".to_owned(),
+            others => format!(" (and {others} more findings)"),
+        };
+        self.say_under(workload, &word, &format!("{code}: {message}{others}"));
+        tell_changes(self.printer, INDENT, *changed, paths);
         if let Some(probe) = probe {
-            say(probe);
+            self.printer.out.line(format_args!("{INDENT}{}", harmless(probe)));
         }
-        if !pods.is_empty() {
-            let table = pod_table(pods);
-            self.printer.out.table(&table);
-        }
-        for Warning { about, reason, message, count } in warnings {
-            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
-            let line = format!("{about}: {reason}: {}{times}", without_secrets(message));
-            self.printer.out.line(format_args!("  {}", text::one_line(&line)));
+        self.tell_pods(pods);
+        for warning in warnings {
+            self.tell_warning(warning);
         }
     }
 
-    fn tell_diff(&mut self, diff: &str) {
-        tell_diff(self.printer, diff);
+    fn tell_pods(&mut self, pods: &[PodRow]) {
+        if pods.is_empty() {
+            return;
+        }
+        let out = &mut self.printer.out;
+        let table = pod_table(&pods[..pods.len().min(MOST_PODS)], self.now);
+        let lines = table.render(out.styles(), out.width().saturating_sub(INDENT.len()));
+        lines.lines().for_each(|line| out.line(format_args!("{INDENT}{line}")));
+        if let more @ 1.. = pods.len().saturating_sub(MOST_PODS) {
+            out.line(format_args!("{INDENT}and {more} more"));
+        }
+    }
+
+    /// A warning's message may be long, and is read as a text.
+    fn tell_warning(&mut self, warning: &Warning) {
+        let Warning { about, reason, message, count } = warning;
+        let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+        let out = &mut self.printer.out;
+        let reason = out.styles().warning.style(harmless(reason)).to_string();
+        out.line(format_args!("{INDENT}{reason} {}{times}:", harmless(about)));
+        let room = out.width().saturating_sub(2 * INDENT.len());
+        for line in wrap(&harmless(message), room) {
+            out.line(format_args!("{INDENT}{INDENT}{line}"));
+        }
+    }
+
+    /// One line about a workload.
+    fn say(&mut self, workload: &RolloutWorkload, what: &str) {
+        let name = harmless(&shown(workload));
+        self.line(&format!("{name:width$}  {what}", width = self.width));
+    }
+
+    /// The same with a word before it that has its style already.
+    fn say_under(&mut self, workload: &RolloutWorkload, word: &str, what: &str) {
+        let (time, name) = (self.time(), harmless(&shown(workload)));
+        let width = self.width;
+        self.printer.out.line(format_args!("{time}  {name:width$}  {word} {}", harmless(what)));
+    }
+
+    fn line(&mut self, what: &str) {
+        let time = self.time();
+        self.printer.out.line(format_args!("{time}  {}", harmless(what)));
+    }
+
+    /// The time since the beginning.
+    fn time(&self) -> String {
+        let elapsed = self.now.duration_since(self.began).max(SignedDuration::ZERO);
+        format!("{:>6.1}s", elapsed.as_secs_f64())
     }
 }
 
-/// Prints a cause, and what the rollout changed of it.
-pub(crate) fn tell_cause(printer: &mut Printer, indent: &str, cause: &RolloutCause) {
-    let RolloutCause { code, class: _, message, changed, paths } = cause;
-    printer.out.line(format_args!("{indent}{code}: {}", text::one_line(message)));
-    tell_changes(printer, indent, *changed, paths);
+/// Text from elsewhere for one line: it steers no terminal, and its URLs tell no secrets.
+pub(crate) fn harmless(text: &str) -> String {
+    text::one_line(&without_tokens(text)).into_owned()
 }
 
-fn tell_changes(printer: &mut Printer, indent: &str, changed: Option<bool>, paths: &[ChangedPath]) {
+/// Prints what helps on.
+pub(crate) fn tell_next(printer: &mut Printer, next: &str) {
+    let word = printer.err.styles().hint.style("hint:").to_string();
+    printer.err.line(format_args!("{word} {}", harmless(next)));
+}
+
+/// Prints what the rollout changed of a cause.
+pub(crate) fn tell_changes(printer: &mut Printer, indent: &str, changed: Option<bool>, paths: &[ChangedPath]) {
     let value = |value: &Option<serde_json::Value>| match value {
         None => "nothing".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
@@ -222,7 +303,7 @@ fn tell_changes(printer: &mut Printer, indent: &str, changed: Option<bool>, path
     };
     for ChangedPath { path, before, after } in paths {
         let line = format!("changed by this rollout: {path} {} -> {}", value(before), value(after));
-        printer.out.line(format_args!("{indent}{}", text::one_line(&line)));
+        printer.out.line(format_args!("{indent}{}", harmless(&line)));
     }
     if changed == Some(false) {
         printer.out.line(format_args!("{indent}not changed by this rollout"));
@@ -243,16 +324,17 @@ pub(crate) fn tell_diff(printer: &mut Printer, diff: &str) {
     }
 }
 
-fn pod_table(pods: &[PodRow]) -> Table<6> {
-    let mut table = Table::new(["POD", "VERSION", "READY", "RESTARTS", "STATE", "NODE"]);
-    for PodRow { name, is_new, node, ready: (ready, all), restarts, state, created_at: _ } in pods {
+fn pod_table(pods: &[PodRow], now: Timestamp) -> Table<7> {
+    let mut table = Table::new(["POD", "VERSION", "READY", "RESTARTS", "AGE", "NODE", "STATE"]);
+    for PodRow { name, is_new, node, ready: (ready, all), restarts, state, created_at } in pods {
         table.row([
             Cell::from(name.as_str()),
             Cell::from(if *is_new { "new" } else { "old" }),
             Cell::from(format!("{ready}/{all}")),
             Cell::from(restarts.to_string()),
-            Cell::from(state.as_str()),
+            Cell::from(created_at.map_or_else(|| "-".to_owned(), |at| age(now, at))),
             Cell::from(if node.is_empty() { "-" } else { node }),
+            Cell::from(state.as_str()),
         ]);
     }
     table
@@ -288,33 +370,40 @@ fn probes(result: &RolloutResult) -> &[ProbeResult] {
     result.rollouts.first().map(|RolloutEnd { probes, .. }| probes.as_slice()).unwrap_or_default()
 }
 
-/// A line without the passwords in its URLs, and without their queries' tokens.
-fn without_secrets(line: &str) -> String {
-    let mut words = Vec::new();
-    for word in line.split(' ') {
-        let Some((scheme, rest)) = word.split_once("://") else {
-            words.push(word.to_owned());
-            continue;
-        };
-        let end = rest.find(['/', '?', '"']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let path = match path.split_once('?') {
-            Some((path, query)) if query.contains('=') => format!("{path}?…"),
-            _ => path.to_owned(),
-        };
-        words.push(format!("{scheme}://{host}{path}"));
+impl<'a> From<&'a PodRow> for PodDocument<'a> {
+    fn from(row: &'a PodRow) -> Self {
+        let PodRow { name, is_new, node, ready: (ready, containers), restarts, state, created_at } = row;
+        Self {
+            name,
+            is_new: *is_new,
+            node: Some(node.as_str()).filter(|node| !node.is_empty()),
+            ready: *ready,
+            containers: *containers,
+            restarts: *restarts,
+            state,
+            created_at: created_at.map(|at| format!("{at:.3}")),
+        }
     }
-    words.join(" ")
+}
+
+impl<'a> From<&'a Warning> for WarningDocument<'a> {
+    fn from(warning: &'a Warning) -> Self {
+        let Warning { about, reason, message, count } = warning;
+        Self { about, reason, message, count: *count }
+    }
 }
 
 impl<'a> EventDocument<'a> {
     fn new(event: &'a Event) -> Self {
         let nothing = Self::default();
         match event {
-            Event::WatchBegan { workload, revision, images: _ } => {
-                Self { r#type: "WatchBegan", workload: Some(workload), revision: *revision, ..nothing }
-            }
+            Event::WatchBegan { workload, revision, images } => Self {
+                r#type: "WatchBegan",
+                workload: Some(workload),
+                revision: *revision,
+                images: Some(images.iter().map(|(name, image)| (name.as_str(), image.as_str())).collect()),
+                ..nothing
+            },
             Event::Progressed { workload, counts, message } => Self {
                 r#type: "Progressed",
                 workload: Some(workload),
@@ -325,8 +414,18 @@ impl<'a> EventDocument<'a> {
             Event::FindingSeen { workload, finding } => {
                 Self { r#type: "FindingSeen", workload: Some(workload), finding: Some(finding), ..nothing }
             }
-            Event::StallProven { workload, cause, others: _, evidence: _ } => {
-                Self { r#type: "StallProven", workload: Some(workload), cause: Some(cause), ..nothing }
+            Event::StallProven { workload, cause, others, evidence } => {
+                let Evidence { probe, pods, warnings } = evidence;
+                Self {
+                    r#type: "StallProven",
+                    workload: Some(workload),
+                    cause: Some(cause),
+                    others: Some(*others),
+                    probe: probe.as_deref(),
+                    pods: Some(pods.iter().map(PodDocument::from).collect()),
+                    warnings: Some(warnings.iter().map(WarningDocument::from).collect()),
+                    ..nothing
+                }
             }
             Event::LogRead { workload, pod, container, lines } => Self {
                 r#type: "LogRead",

@@ -14,15 +14,16 @@ use serde_json::Value;
 use crate::{
     arguments::RunFlags,
     guard,
-    look::{Look, look, targets},
+    look::{Look, look, observe, targets},
 };
 
 pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let wanted = flags.resolve()?;
-    let Look { connection, observed, exit: _ } = look(&wanted, shell).await?;
+    // What is not there yet the command may make.
+    let (_, observed) = observe(&wanted, shell).await?;
     let (before, view) = (templates(&observed), observed.view);
     let failed = execute(&flags, shell).await?;
-    let Look { connection: _, mut observed, exit } = look(&wanted, shell).await?;
+    let Look { connection, mut observed, mut errors } = look(&wanted, shell).await?;
     let is_changed = |target: &(RolloutKind, ObjectName), observed: &ObservedRollouts| {
         let now = observed.view.rollout(target.0, &target.1);
         let then = before.iter().find(|(kind, name, _)| (kind, name) == (&target.0, &target.1));
@@ -36,32 +37,36 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
     observed.targets = changed;
     if observed.targets.is_empty() {
         shell.printer.err.line("the command changed no pod template of the workloads that are guarded");
-        return Ok(Exit::of_all([exit, failed]));
     }
-    let ended = guard::guard(&connection, observed, &flags.watch, flags.output.output, shell).await?;
-    Ok(Exit::of_all([exit, failed, ended]))
+    errors.extend(failed);
+    guard::guard(&connection, observed, &errors, &flags.watch, flags.output.output, shell).await
 }
 
 fn templates(observed: &ObservedRollouts) -> Vec<(RolloutKind, ObjectName, Value)> {
     targets(observed).map(|rollout| (rollout.kind, rollout.name.clone(), rollout.template.clone())).collect()
 }
 
-/// Runs the command to its end. Its output is the user's, unless ours is for programs.
-async fn execute(flags: &RunFlags, shell: &mut Shell) -> Result<Exit, CliError> {
+/// Runs the command to its end, and says how it failed, if it did. Its output is the user's, unless ours is for programs.
+async fn execute(flags: &RunFlags, shell: &mut Shell) -> Result<Option<CliError>, CliError> {
     let [program, arguments @ ..] = flags.command.as_slice() else {
         return Err(CliError::new("no command was given"));
     };
     let mut command = tokio::process::Command::new(program);
     command.args(arguments);
+    // Of kubectl's flags this one decides which cluster a command changes that has none of its own.
+    if let Some(kubeconfig) = &shell.flags.kubeconfig {
+        command.env("KUBECONFIG", kubeconfig);
+    }
     if flags.output.output.is_some() {
         command.stdout(Stdio::from(std::io::stderr()));
     }
     let shown = program.to_string_lossy().into_owned();
     let status = command.status().await.map_err(|error| CliError::new(format!("run {shown}: {error}")))?;
     if status.success() {
-        return Ok(Exit::Done);
+        return Ok(None);
     }
     let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
-    shell.printer.error(&CliError::new(format!("the command {shown} failed: {how}")));
-    Ok(Exit::Error)
+    let failed = CliError::new(format!("the command {shown} failed: {how}"));
+    shell.printer.error(&failed);
+    Ok(Some(failed))
 }

@@ -12,18 +12,18 @@ use disruption::{
     model::{ObjectName, Rollout},
     outcome::Exit,
     rollout::{
-        document::{RolloutFinding, RolloutPhase, RolloutPods, RolloutStatus, UndoTarget},
+        document::{RolloutCause, RolloutFinding, RolloutPhase, RolloutPods, RolloutStatus, UndoTarget},
         look,
         view::View,
     },
 };
 use jiff::Timestamp;
-use plugin::{error::CliError, printer::Printer, shell::Shell, text};
+use plugin::{error::CliError, printer::Printer, shell::Shell, styles::Styles};
 
 use crate::{
     arguments::StatusFlags,
     look::{Look, look as look_at, targets},
-    report::{shown, tell_cause, tell_diff},
+    report::{harmless, shown, tell_changes, tell_diff, tell_next},
 };
 
 pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, CliError> {
@@ -36,8 +36,8 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
         let status = |rollout: &&Rollout| look::look(&view.subject(rollout, now), &flags.limits(), &[]);
         chosen.iter().map(status).collect()
     } else {
-        let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
-        exits.push(exit);
+        let Look { connection, observed, errors } = look_at(&flags.workloads.resolve()?, shell).await?;
+        exits.extend(errors.iter().map(|error| error.exit));
         let mut statuses: Vec<RolloutStatus> = Vec::new();
         for rollout in targets(&observed) {
             let subject = observed.view.subject(rollout, observed.taken_at);
@@ -54,7 +54,12 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     };
     exits.extend(statuses.iter().filter_map(|status| Exit::of_code(status.exit_code)));
     let several = statuses.len() > 1;
-    for status in &statuses {
+    for (position, status) in statuses.iter().enumerate() {
+        let is_long = |status: &RolloutStatus| !matches!(status.phase, RolloutPhase::Complete);
+        let is_apart = position > 0 && (is_long(status) || is_long(&statuses[position - 1]));
+        if is_apart && flags.output.output.is_none() {
+            shell.printer.out.line("");
+        }
         match flags.output.output {
             Some(format) if several => shell.printer.out.streamed(format, status)?,
             Some(format) => shell.printer.out.document(format, status)?,
@@ -124,35 +129,75 @@ fn render(printer: &mut Printer, status: &RolloutStatus) {
         next,
         exit_code: _,
     } = status;
-    let styles = printer.out.styles().clone();
-    let style = match phase {
-        RolloutPhase::Complete => styles.good,
-        RolloutPhase::Progressing | RolloutPhase::Waiting => styles.warning,
-        _ => styles.error,
-    };
-    let word = style.style(format!("{phase:?}")).to_string();
-    let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
-    printer.out.line(format_args!("{}{revision}: {word}: {}", shown(workload), text::one_line(message)));
-    let RolloutPods { desired, updated, ready, available, old, terminating } = counts;
-    let terminating = if *terminating > 0 { format!(", {terminating} stopping") } else { String::new() };
-    printer.out.line(format_args!(
-        "  {desired} wanted, {updated} updated, {ready} ready, {available} available, {old} old{terminating}"
-    ));
-    if let Some(cause) = cause {
-        tell_cause(printer, "  ", cause);
-    }
-    let others = findings.iter().filter(|finding| Some(&finding.message) != cause.as_ref().map(|cause| &cause.message));
-    for RolloutFinding { code, class: _, pod, container: _, init: _, count: _, message } in others {
-        let pod = pod.as_ref().map(|pod| format!(" (pod {pod})")).unwrap_or_default();
-        printer.out.line(text::one_line(&format!("  {code}: {message}{pod}")));
-    }
     let is_wrong = matches!(phase, RolloutPhase::Stalled | RolloutPhase::Blocked);
+    let word = phase_word(printer.out.styles(), *phase);
+    let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
+    let title = format!("{}{revision}", shown(workload));
+    match cause.as_ref().filter(|_| is_wrong) {
+        None => printer.out.line(format_args!("{}: {word}: {}", harmless(&title), harmless(message))),
+        Some(RolloutCause { code, class: _, message, changed, paths }) => {
+            let why = format!("{code}: {message}");
+            printer.out.line(format_args!("{}: {word} {}", harmless(&title), harmless(&why)));
+            tell_changes(printer, INDENT, *changed, paths);
+            printer.out.line(format_args!("{INDENT}{}", counted(counts)));
+        }
+    }
+    let is_told = |finding: &&RolloutFinding| {
+        is_wrong && cause.as_ref().is_some_and(|it| (&it.code, &it.message) == (&finding.code, &finding.message))
+    };
+    for line in folded(findings.iter().filter(|finding| !is_told(finding))) {
+        printer.out.line(format_args!("{INDENT}{}", harmless(&line)));
+    }
     if let (Some(UndoTarget { revision: _, why, diff }), true) = (undo_target, is_wrong) {
-        printer.out.line(format_args!("  an undo would go back to {}", text::one_line(why)));
+        printer.out.line(format_args!("{INDENT}an undo would go back to {}", harmless(why)));
         tell_diff(printer, diff);
     }
-    for next in next {
-        let word = printer.err.styles().hint.style("hint:").to_string();
-        printer.err.line(format_args!("{word} {}", text::one_line(next)));
-    }
+    next.iter().for_each(|next| tell_next(printer, next));
 }
+
+/// What stands below the first line is indented so far.
+const INDENT: &str = "  ";
+
+fn phase_word(styles: &Styles, phase: RolloutPhase) -> String {
+    let (style, word) = match phase {
+        RolloutPhase::Complete => (styles.good, "COMPLETE"),
+        RolloutPhase::Progressing => (styles.warning, "PROGRESSING"),
+        RolloutPhase::Waiting => (styles.warning, "WAITING"),
+        RolloutPhase::Stalled => (styles.error, "STALLED"),
+        RolloutPhase::Blocked => (styles.error, "BLOCKED"),
+        RolloutPhase::Superseded => (styles.error, "SUPERSEDED"),
+        RolloutPhase::Gone => (styles.error, "GONE"),
+    };
+    style.style(word).to_string()
+}
+
+fn counted(counts: &RolloutPods) -> String {
+    let RolloutPods { desired, updated, ready, available, old, terminating } = counts;
+    let some = |number: &i32, what: &str| if *number > 0 { format!(", {number} {what}") } else { String::new() };
+    let (old, terminating) = (some(old, "old"), some(terminating, "stopping"));
+    format!("{updated} of {desired} pods updated, {ready} ready, {available} available{old}{terminating}")
+}
+
+/// Findings in words, those that several pods have told once.
+fn folded<'a>(findings: impl Iterator<Item = &'a RolloutFinding>) -> Vec<String> {
+    let mut folded: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for RolloutFinding { code, class: _, pod, container: _, init: _, count: _, message } in findings {
+        let is_same = |(of, told, _): &(&str, &str, _)| (*of, *told) == (code.as_str(), message.as_str());
+        match folded.iter_mut().find(|told| is_same(told)) {
+            Some((_, _, pods)) => pods.extend(pod.as_deref()),
+            None => folded.push((code, message, pod.as_deref().into_iter().collect())),
+        }
+    }
+    let line = |(code, message, pods): (&str, &str, Vec<&str>)| {
+        let pods = match pods.as_slice() {
+            [] => String::new(),
+            [pod] => format!(" (pod {pod})"),
+            [pod, others @ ..] => format!(" (pod {pod} and {} more)", others.len()),
+        };
+        format!("{code}: {message}{pods}")
+    };
+    folded.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@ use disruption::{
     model::{Revision, Rollout},
     outcome::Exit,
     rollout::{
-        look,
+        document::{RolloutStatus, UndoTarget},
+        look::look,
         machine::Task,
         options::GuardOptions,
         patch,
@@ -29,7 +30,7 @@ use plugin::{
 use crate::{
     arguments::UndoFlags,
     guard,
-    look::{Look, check_owners, look as look_at, missing_right, targets},
+    look::{self, Look, targets},
     report::tell_diff,
 };
 
@@ -39,11 +40,14 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let options = flags.options();
     let dry_run = flags.dry_run.strategy(&mut shell.printer);
-    let Look { connection, observed, exit } = look_at(&flags.workloads.resolve()?, shell).await?;
-    if dry_run == DryRun::None {
-        check_owners(&observed, flags.force, shell)?;
+    let Look { connection, observed, mut errors } = look::look(&flags.workloads.resolve()?, shell).await?;
+    let refusal = match dry_run {
+        DryRun::None => look::refusal(&connection, &observed, flags.force, shell).await?,
+        DryRun::Client | DryRun::Server => None,
+    };
+    if let Some(refusal) = refusal {
+        return guard::refuse(observed, options, &refusal, &errors, flags.output.output, shell);
     }
-    let mut exits = vec![exit];
     let mut chosen: Vec<(&Rollout, &Revision)> = Vec::new();
     for rollout in targets(&observed) {
         match choose(&observed, rollout, &options) {
@@ -54,11 +58,11 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
                     "{} skipped rollback (current template already matches revision {number})",
                     resource(rollout)
                 );
-                shell.printer.out.line(line);
+                say(&line, flags.output.output, shell);
             }
             Err(error) => {
                 shell.printer.error(&error);
-                exits.push(error.exit);
+                errors.push(error);
             }
         }
     }
@@ -77,7 +81,11 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
             let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
             if let Some(format) = flags.output.output {
                 let subject = observed.view.subject(rollout, observed.taken_at);
-                shell.printer.out.streamed(format, &look::look(&subject, &options.limits, &[]))?;
+                let why = target::choose(&subject, options.to_revision, &BTreeSet::new());
+                let why = why.map(|target| target.to_string()).unwrap_or_default();
+                let undo_target = revision.number.map(|revision| UndoTarget { revision, why, diff });
+                let status = RolloutStatus { undo_target, ..look(&subject, &options.limits, &[]) };
+                shell.printer.out.streamed(format, &status)?;
             } else {
                 tell_diff(&mut shell.printer, &diff);
             }
@@ -85,22 +93,21 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
                 let cause = patch::change_cause(options.change_cause.as_deref(), revision, None);
                 let operations = patch::undo(rollout, revision, &cause, None);
                 let answer = act::rollout::patch(&connection, rollout.kind, &rollout.name, &operations, effect).await;
-                accepted(rollout, answer)?;
+                if let Err(error) = accepted(rollout, answer) {
+                    shell.printer.error(&error);
+                    errors.push(error);
+                    continue;
+                }
             }
             told(rollout, dry_run, flags.output.output, shell);
         }
-        return Ok(Exit::of_all(exits));
+        return Ok(Exit::of_all(errors.iter().map(|error| error.exit)));
     }
     let tasks: Vec<Task> =
         chosen.iter().filter_map(|(_, revision)| revision.number.map(|to| Task::Undo { to })).collect();
     let meant: Vec<_> = chosen.iter().map(|(rollout, _)| (rollout.kind, rollout.name.clone())).collect();
-    if meant.is_empty() {
-        return Ok(Exit::of_all(exits));
-    }
-    let missing = missing_right(&connection, &observed).await?;
     let observed = ObservedRollouts { targets: meant, ..observed };
-    exits.push(guard::drive(&connection, observed, tasks, options, missing, flags.output.output, shell).await?);
-    Ok(Exit::of_all(exits))
+    guard::drive(&connection, observed, tasks, options, &errors, flags.output.output, shell).await
 }
 
 /// The revision to go back to; none where the workload has its template already.
@@ -146,10 +153,14 @@ fn told(rollout: &Rollout, dry_run: DryRun, format: Option<Format>, shell: &mut 
         DryRun::Client => " (dry run)",
         DryRun::Server => " (server dry run)",
     };
-    let line = format!("{} rolled back{suffix}", resource(rollout));
+    say(&format!("{} rolled back{suffix}", resource(rollout)), format, shell);
+}
+
+/// A line for people: beside the document, if there is one.
+fn say(line: &str, format: Option<Format>, shell: &mut Shell) {
     let printer = &mut shell.printer;
     let output = if format.is_some() { &mut printer.err } else { &mut printer.out };
-    output.line(text::one_line(&line));
+    output.line(text::one_line(line));
 }
 
 /// kubectl's name with the group: `deployment.apps/web`.

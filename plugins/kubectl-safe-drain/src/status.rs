@@ -7,8 +7,9 @@ use disruption::{
     model::Node,
     outcome::Exit,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use plugin::{
+    age::age,
     error::CliError,
     shell::Shell,
     table::{Cell, Table},
@@ -146,29 +147,5 @@ fn describe(standing: &Standing, node: &Node, now: Timestamp) -> (DrainState, St
         }
         Standing::Stale(_) => (DrainState::Stale, "an old record, of another cordon".into()),
         Standing::Unreadable(error) => (DrainState::Unreadable, format!("a record that cannot be read: {error}")),
-    }
-}
-
-/// How long ago, in kubectl's short form.
-fn age(now: Timestamp, at: Timestamp) -> String {
-    let seconds = now.duration_since(at).max(SignedDuration::ZERO).as_secs();
-    match seconds {
-        0..=119 => format!("{seconds}s"),
-        120..=7199 => format!("{}m", seconds / 60),
-        7200..=172_799 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_in_kubectls_short_form() {
-        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-        for (seconds, expected) in [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] {
-            assert_eq!(age(now, now - SignedDuration::from_secs(seconds)), expected);
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! They are programs, not tests: a missed target is printed and ends nothing, since a busy machine can miss any.
 
 mod drain;
+mod guard;
 mod measure;
 mod offline;
 mod plan;
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::table::Table;
 
-/// Measure kubectl safe-drain, beside kubectl where that does the same; without a command, everything.
+/// Measure kubectl safe-drain and rollout-guard, beside kubectl where that does the same; without a command, everything.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
@@ -33,6 +34,8 @@ enum Command {
     Plan,
     /// How long real drains take, with requests and memory
     Drain,
+    /// How long a guard takes to its verdict and back, with requests and memory
+    Guard,
     /// How long the plan of a large cluster takes, in memory and from a file
     Offline,
     /// Run one program and print what it took, from a process that has little memory itself
@@ -52,8 +55,9 @@ fn main() -> Result<()> {
         Some(Command::StartUp) => &[start_up::run],
         Some(Command::Plan) => &[plan::run],
         Some(Command::Drain) => &[drain::run],
+        Some(Command::Guard) => &[guard::run],
         Some(Command::Offline) => &[offline::run],
-        _ => &[start_up::run, plan::run, drain::run, offline::run],
+        _ => &[start_up::run, plan::run, drain::run, guard::run, offline::run],
     };
     for benchmark in benchmarks {
         show(&format!("{}\n", benchmark()?))?;

@@ -52,7 +52,14 @@ fn build(package: &str, binary: &str) -> Result<PathBuf> {
     let (target, profile) = place(&env::current_exe()?)?;
     // The directory `debug` belongs to the profile `dev`.
     let profile_name = if profile == "debug" { "dev" } else { &profile };
-    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo test` says of the running test. Build scripts that look at it would run again, here and in the next
+    // `cargo test`, and everything above them would be compiled twice a time.
+    let is_about_us = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_about_us)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .args(["build", "--quiet", "--package", package, "--bin", binary, "--profile", profile_name, "--target-dir"])
         .arg(&target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

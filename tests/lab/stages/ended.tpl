@@ -3,6 +3,7 @@
 {{ if eq $plays "oom" }}{{ $code = "137" }}{{ $reason = "OOMKilled" }}{{ end }}
 {{ $code = or $code "1" }}{{ if eq $code "0" }}{{ $reason = "Completed" }}{{ end }}
 {{ if ne $list "initContainers" }}
+{{ if eq .spec.restartPolicy "Never" }}phase: {{ if eq $code "0" }}Succeeded{{ else }}Failed{{ end }}{{ end }}
 conditions:
 @unready
 {{ end }}

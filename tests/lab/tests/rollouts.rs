@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
+use kube::api::DeleteParams;
 use lab::{Node, World, run, world::Revision};
 use serde_json::{Value, json};
 use tokio::{
@@ -173,6 +174,17 @@ async fn pull_errors_take_turns() -> Result<()> {
         message == Some("Back-off pulling image \"registry.test/app:sim-imagepull-bare\"")
     };
     world.until::<Pod>("bare", "the older text", 5 * SECOND, bare).await?;
+
+    // The end of a pod that never ran looks like a crash.
+    let stopping = json!({"metadata": {"annotations": {"sim.test/stop-seconds": "3"}}});
+    world.patch("pod/pull", &stopping).await?;
+    world.api::<Pod>().delete("pull", &DeleteParams::default()).await?;
+    let unknown = |pod: Option<&Pod>| {
+        let state = pod.and_then(|pod| of(pod, "main")?.state.clone()).unwrap_or_default();
+        state.terminated.is_some_and(|end| end.reason.as_deref() == Some("ContainerStatusUnknown"))
+    };
+    world.until::<Pod>("pull", "an unknown end", 5 * SECOND, unknown).await?;
+    world.until::<Pod>("pull", "no pod", 10 * SECOND, |pod| pod.is_none()).await?;
     Ok(())
 }
 

@@ -3,15 +3,13 @@
 use disruption::{
     action::{RemovalAnswer, RolloutAnswer},
     model::{ObjectName, Rollout, RolloutKind, Uid},
+    rollout::patch::FIELD_MANAGER,
 };
 use http::Request;
 use serde_json::{Value, json};
 
 use super::{Effect, lacks_right, removal_answer, trouble};
 use crate::{connect::Connection, error::Error};
-
-/// The field manager of a guard's writes.
-pub const FIELD_MANAGER: &str = "kubectl-rollout-guard";
 
 /// Reads a workload as it stands now.
 pub async fn read(connection: &Connection, kind: RolloutKind, name: &ObjectName) -> Result<Rollout, Error> {

@@ -62,8 +62,6 @@ pub struct Drain {
     gates: BTreeMap<Uid, Gate>,
     /// By workload: the Ready pods that it had when its first pod was seen here.
     ready_at_start: HashMap<Uid, i32>,
-    /// By workload: how many of its pods came onto a node of the drain although it is cordoned.
-    returns: HashMap<Uid, u32>,
     /// The server asked to be left alone until then.
     held: Option<(Timestamp, Trouble)>,
     /// What was told last about everything that is waited for.
@@ -105,7 +103,6 @@ impl Drain {
             by_uid: HashMap::new(),
             gates: BTreeMap::new(),
             ready_at_start: HashMap::new(),
-            returns: HashMap::new(),
             held: None,
             told: BTreeMap::new(),
             watched: BTreeSet::new(),

@@ -127,7 +127,7 @@ pub enum Event {
 pub struct Evidence {
     /// What the failing probe asks, in words; none where no probe is to blame.
     pub probe: Option<String>,
-    /// The pods, those of the failing version first.
+    /// The pods, those of the failing version first, and of each version those that aren't ready.
     pub pods: Vec<PodRow>,
     /// Warnings since the version came, the last one last.
     pub warnings: Vec<Warning>,
@@ -152,7 +152,7 @@ pub struct PodRow {
     pub created_at: Option<Timestamp>,
 }
 
-/// A warning of the cluster, told once however often it came.
+/// A warning of the cluster, told once however often it came and of however many pods that fail alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// What it is about, such as `pod/web-1`.

@@ -106,8 +106,12 @@ impl Scene {
         self
     }
 
-    pub(super) fn without_pods(mut self) -> Self {
-        self.view.unknown.insert(Kind::Pod, Unreadable::NotInFile);
+    pub(super) fn without_pods(self) -> Self {
+        self.without(Kind::Pod)
+    }
+
+    pub(super) fn without(mut self, kind: Kind) -> Self {
+        self.view.unknown.insert(kind, Unreadable::NotInFile);
         self
     }
 

@@ -9,8 +9,11 @@ use thiserror::Error;
 
 use super::{
     describe,
-    document::{HistoryRevision, RevisionMark, RolloutHistory, RolloutWorkload},
-    target, template,
+    document::{HistoryRevision, RevisionMark, RolloutHistory, RolloutPhase, RolloutWorkload},
+    look,
+    target::{self, Why},
+    template,
+    verdict::Limits,
     view::Subject,
 };
 use crate::{
@@ -86,6 +89,20 @@ pub fn history<'a>(subject: &Subject<'a>, last_good: Option<i64>) -> History<'a>
     }
 }
 
+/// The number of the last revision that the cluster shows to be good: the current one once it is rolled out and nothing is
+/// wrong with it, else the one with available pods; none where nothing tells.
+pub fn last_good(subject: &Subject<'_>, limits: &Limits) -> Option<i64> {
+    if look::look(subject, limits, &[]).phase == RolloutPhase::Complete {
+        return subject.current()?.number;
+    }
+    let target = target::choose(subject, None, &BTreeSet::new()).ok()?;
+    let is_proven = match target.why {
+        Why::LastComplete | Why::ReadyFrom { .. } | Why::Available { .. } | Why::SeenReady => true,
+        Why::Asked { .. } | Why::MostPods(_) | Why::Newest | Why::Doubtful => false,
+    };
+    target.revision.number.filter(|_| is_proven)
+}
+
 impl History<'_> {
     /// The history as a document.
     pub fn document(&self) -> RolloutHistory {
@@ -103,6 +120,16 @@ impl History<'_> {
     /// There is none.
     pub fn entry(&self, number: i64) -> Result<&Entry<'_>, UnknownRevision> {
         self.entries.iter().find(|entry| entry.number == number).ok_or(UnknownRevision)
+    }
+
+    /// What changed in the template from one revision to another, as a unified diff; empty where nothing did.
+    ///
+    /// # Errors
+    /// There is no such revision.
+    pub fn diff(&self, from: i64, to: i64) -> Result<String, UnknownRevision> {
+        let (before, after) = (&self.entry(from)?.revision.template, &self.entry(to)?.revision.template);
+        let title = |number: i64| format!("{} revision {number}", self.rollout.shown());
+        Ok(template::diff_between((&title(from), before), (&title(to), after)))
     }
 
     /// Exactly what `kubectl rollout history` prints, of all revisions or of one.
@@ -229,6 +256,19 @@ mod tests {
         assert!(plain.contains("  Labels:\tapp=foo\n\tpod-template-hash=2\n  Containers:\n"), "{plain}");
     }
 
+    #[test]
+    fn what_changed_between_two() {
+        let scene = four();
+        let subject = scene.subject();
+        let history = history(&subject, None);
+        let diff = history.diff(1, 4).unwrap();
+        assert!(diff.starts_with("--- deployment/foo revision 1\n+++ deployment/foo revision 4\n"), "{diff}");
+        let changed: Vec<&str> = diff.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
+        assert_eq!(changed, ["-  - image: foo:1", "+  - image: foo:4"]);
+        assert_eq!(history.diff(2, 2), Ok(String::new()));
+        assert_eq!(history.diff(1, 9), Err(UnknownRevision));
+    }
+
     /// kubectl's H3: `-o json` without a revision gives all of them.
     #[test]
     fn the_document() {
@@ -319,6 +359,20 @@ mod tests {
         check(None, None, [&[], &[RestartOnly], &[], &[], &[Current]]);
         check(Some(r#"["3", "9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[], &[Current, Bad]]);
         check(Some("3"), Some(6), [&[], &[RestartOnly], &[], &[], &[Current]]);
+    }
+
+    #[test]
+    fn the_last_that_is_seen_to_be_good() {
+        #[track_caller]
+        fn check(scene: &Scene, expected: Option<i64>) {
+            let minutes = jiff::SignedDuration::from_mins;
+            let limits = Limits { stall: minutes(2), max_restarts: 3, stable_for: None };
+            assert_eq!(last_good(&scene.subject(), &limits), expected);
+        }
+        let two = |pods: &[&str]| Scene::of(RolloutKind::Deployment, &json!({"replicas": 2})).pods(pods);
+        check(&two(&["2 ready", "2 ready"]), Some(2));
+        check(&two(&["1 ready", "1 ready", "2 unready"]), Some(1));
+        check(&two(&["1 unready", "2 unready"]), None);
     }
 
     #[test]

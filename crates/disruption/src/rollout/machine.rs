@@ -74,8 +74,8 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<crate::diagnose::Finding>,
-    /// Whether every probe succeeds now.
-    probes_are_good: bool,
+    /// Whether every probe was answered for at least once.
+    probes_are_known: bool,
 }
 
 impl Guard {
@@ -98,10 +98,10 @@ impl Guard {
         }
     }
 
-    /// Ends before anything was done, because a right is missing.
-    pub fn forbid(&mut self, message: &str) {
+    /// Ends before anything was done: a right is missing, or somebody else would take an undo back.
+    pub fn refuse(&mut self, exit: Exit, message: &str) {
         for track in &mut self.tracks {
-            track.forbid(message, self.now);
+            track.refuse(exit, message, self.now);
         }
     }
 
@@ -185,7 +185,7 @@ impl Guard {
                 let kind = watch.kind();
                 self.lost.remove(&watch);
                 if matches!(watch, Watch::Rollouts(..)) {
-                    self.tracks.iter_mut().for_each(|track| track.forbid(&message, self.now));
+                    self.tracks.iter_mut().for_each(|track| track.refuse(Exit::Forbidden, &message, self.now));
                 } else {
                     let message = format!("changes of {} are not seen: {message}", kind.resource());
                     self.actions.push(Action::Tell(Event::Noted { workload: None, message: message.clone() }));
@@ -213,7 +213,7 @@ impl Guard {
             now: self.now,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
-            probes_are_good: self.probes.are_good(),
+            probes_are_known: self.probes.are_known(),
         };
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {
@@ -253,7 +253,7 @@ impl Machine for Guard {
     fn next_wake(&self) -> Option<Timestamp> {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         let watching = self.tracks.iter().any(Track::is_watching);
-        let tracks = self.tracks.iter().filter_map(Track::wake);
+        let tracks = self.tracks.iter().filter_map(|track| track.wake(self.lost.is_empty()));
         tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
     }
 

@@ -12,6 +12,9 @@ use crate::{
     model::{CHANGE_CAUSE_ANNOTATION, Revision, Rollout, VersionKey},
 };
 
+/// The field manager of a guard's writes.
+pub const FIELD_MANAGER: &str = "kubectl-rollout-guard";
+
 /// The longest change-cause of our own, in characters: it is a column of `kubectl rollout history`.
 const MAX_CAUSE_LENGTH: usize = 200;
 

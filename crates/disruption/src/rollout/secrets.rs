@@ -121,6 +121,31 @@ fn without_password(word: &str) -> String {
     }
 }
 
+/// A line of a log or a message without what its URLs must not tell: users, passwords and queries.
+pub fn without_tokens(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
+        shown.push_str(before);
+        let end = after.find(|character: char| character.is_whitespace() || "\"'<>`".contains(character));
+        let (url, behind) = after.split_at(end.unwrap_or(after.len()));
+        let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+        let authority = address.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        shown.push_str(host);
+        shown.push_str(&address[authority.len()..]);
+        if query.is_some_and(|query| !query.is_empty()) {
+            shown.push_str("?…");
+            // What ends a sentence ends no URL.
+            shown.extend(url.chars().last().filter(|last| ":,;.)".contains(*last)));
+        }
+        rest = behind;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -157,6 +182,20 @@ mod tests {
             &json!(["sh", "-c", "PASSWORD=a run --api-key k  --level\tc"]),
             &json!(["sh", "-c", "PASSWORD=<masked> run --api-key <masked>  --level\tc"]),
         );
+    }
+
+    #[test]
+    fn what_is_cut_from_urls() {
+        #[track_caller]
+        fn check(line: &str, expected: &str) {
+            assert_eq!(without_tokens(line), expected);
+        }
+        check("no address", "no address");
+        check("get http://a/b: refused", "get http://a/b: refused");
+        check("Get \"https://me:pw@a.example/v2/x?token=s3cret\": 401", "Get \"https://a.example/v2/x?…\": 401");
+        check("see https://a/?sig=x, then postgres://u:p@db:5432/x", "see https://a/?…, then postgres://db:5432/x");
+        check("https://a/p@q and a://c@d?", "https://a/p@q and a://d");
+        check("größe://ü@日本/?x", "größe://日本/?…");
     }
 
     #[test]

@@ -6,10 +6,7 @@ use jiff::SignedDuration;
 use thiserror::Error;
 
 use super::{document::RolloutPods, view::Subject};
-use crate::{
-    model::{NodeName, PodStatus, REVISION_ANNOTATION, Rollout, RolloutKind, RolloutStrategy},
-    snapshot::Kind,
-};
+use crate::model::{NodeName, PodStatus, REVISION_ANNOTATION, Rollout, RolloutKind, RolloutStrategy};
 
 /// What `kubectl rollout status` prints of a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +84,7 @@ pub fn viewer(rollout: &Rollout, wanted_revision: Option<i64>) -> Result<Viewed,
     }
 }
 
-/// How far a rollout is, by its pods; by the workload's own status where pods could not be read.
+/// How far a rollout is, by its pods; by the workload's own status where pods or versions could not be read.
 pub fn progress(subject: &Subject<'_>) -> Progress {
     let rollout = subject.rollout;
     let pods: Vec<&PodStatus> = subject.pods.iter().copied().filter(|pod| !pod.is_finished()).collect();
@@ -95,7 +92,7 @@ pub fn progress(subject: &Subject<'_>) -> Progress {
     let is_eligible = |pod: &&PodStatus| pod.node.as_ref().is_none_or(|node| !excepted.contains(node));
     let eligible: Vec<&PodStatus> = pods.iter().copied().filter(is_eligible).collect();
     let eligible_desired = desired_elsewhere(subject, &excepted, &eligible);
-    let (all, decisive) = if subject.knows(Kind::Pod) {
+    let (all, decisive) = if subject.knows_versions() {
         (Tally::of_pods(subject, &pods, rollout.replicas), Tally::of_pods(subject, &eligible, eligible_desired))
     } else {
         (Tally::of_status(rollout), Tally::of_status(rollout))
@@ -344,11 +341,11 @@ fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration
     if !pod.is_ready() {
         return None;
     }
-    // Times of objects are whole seconds, and may seem to be ahead of the clock.
-    if subject.rollout.min_ready_seconds == 0 {
+    let needed = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
+    // The time comes from the node, whose clock may be ahead.
+    if needed.is_zero() {
         return Some(SignedDuration::ZERO);
     }
-    let needed = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
     Some(needed - pod.ready_since().map_or(SignedDuration::ZERO, |since| subject.now.duration_since(since)))
 }
 
@@ -420,6 +417,7 @@ mod tests {
         super::fixture::{Scene, workload},
         *,
     };
+    use crate::snapshot::Kind;
 
     #[test]
     fn what_kubectl_says_of_a_deployment() {
@@ -585,6 +583,9 @@ mod tests {
         check(&scene, false, "2 of 2 pods updated, 2 ready, 1 available; the rest in 7s");
         assert_eq!(progress(&scene.subject()).available_in, Some(SignedDuration::from_secs(7)));
         check(&two(&["2 ready=10", "2 ready=11"]), true, "2 of 2 pods updated and available");
+        // Without `minReadySeconds` it counts at once, whatever the node's clock says.
+        let at_once = Scene::of(RolloutKind::Deployment, &json!({"replicas": 1})).pods(&["2 ready=-3"]);
+        check(&at_once, true, "1 of 1 pods updated and available");
         // Those that go do not count down.
         check(&two(&["2 unready", "1 ready=3"]), false, "1 of 2 pods updated, 0 ready, 0 available, 1 old");
     }
@@ -671,8 +672,9 @@ mod tests {
             let spec = json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": partition}}});
             let status = json!({"observedGeneration": 1, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": available});
-            let scene = Scene::new(workload(RolloutKind::StatefulSet, &spec, &status)).without_pods();
-            super::tests::check(&scene, is_complete, message);
+            let scene = || Scene::new(workload(RolloutKind::StatefulSet, &spec, &status));
+            super::tests::check(&scene().without(Kind::Pod), is_complete, message);
+            super::tests::check(&scene().without(Kind::ControllerRevision), is_complete, message);
         }
         check([3, 3, 3, 3], 0, true, "3 of 3 pods updated and available");
         check([3, 1, 3, 3], 0, false, "1 of 3 pods updated, 3 ready, 3 available, 2 old");

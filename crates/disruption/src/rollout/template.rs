@@ -14,7 +14,7 @@ pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Whether two templates ask for the same pods. Nulls and empty maps and lists mean nothing: the API server, the
 /// controllers and clients write them or leave them out as they like.
 pub fn same(one: &Value, other: &Value) -> bool {
-    pruned(one) == pruned(other)
+    one == other || pruned(one) == pruned(other)
 }
 
 /// [`same`], whatever [`RESTARTED_AT`] says.
@@ -46,8 +46,14 @@ pub fn yaml(template: &Value) -> String {
 
 /// The unified diff of two templates of the workload `name`; empty where they are the same.
 pub fn diff(before: &Value, after: &Value, name: &str) -> String {
+    diff_between((&format!("before/{name}"), before), (&format!("after/{name}"), after))
+}
+
+/// The unified diff of two templates, each under its title; empty where they are the same.
+pub(super) fn diff_between((old, before): (&str, &Value), (new, after): (&str, &Value)) -> String {
     let (before, after) = (pruned(before), pruned(after));
-    diff::unified(name, &write_yaml(&masked("", &before, None)), &write_yaml(&masked("", &after, Some(&before))))
+    let (old_text, new_text) = (masked("", &before, None), masked("", &after, Some(&before)));
+    diff::between((old, &write_yaml(&old_text)), (new, &write_yaml(&new_text)))
 }
 
 fn write_yaml(template: &Value) -> String {

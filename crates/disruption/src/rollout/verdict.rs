@@ -111,6 +111,9 @@ const OUT_OF_SIGHT: SignedDuration = SignedDuration::from_secs(5);
 /// later is there by then.
 const TRIED_FOR: SignedDuration = SignedDuration::from_secs(15);
 
+/// How long nobody may answer a probe although every pod is Ready: load balancers need some seconds to find new pods.
+const UNANSWERED: SignedDuration = SignedDuration::from_secs(10);
+
 /// How long what passes by itself may take at least: registries and node autoscalers need minutes.
 const TRANSIENT: SignedDuration = SignedDuration::from_mins(5);
 
@@ -341,6 +344,11 @@ impl Clocks {
         let without_progress = |time: SignedDuration| Some(proceeded_at + time);
         match finding.class {
             Class::Fatal => Some(seen + HELD),
+            // Between two versions of a `Recreate` nobody answers: what counts is who answers afterwards.
+            Class::Repeated if finding.code == Code::ProbeFailed => match self.complete_since {
+                Some(since) => Some(seen.max(since) + UNANSWERED),
+                None => without_progress(limits.stall),
+            },
             Class::Repeated if self.count(subject, finding) >= limits.max_restarts => Some(seen),
             Class::Repeated if is_counted(finding.code) => None,
             Class::Repeated => Some(seen + TRIED_FOR),

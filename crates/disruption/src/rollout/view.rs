@@ -7,7 +7,9 @@ use jiff::Timestamp;
 pub use super::file::read;
 use super::template;
 use crate::{
-    model::{Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey},
+    model::{
+        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey, WorkloadKind,
+    },
     snapshot::{Kind, Object, Unreadable},
 };
 
@@ -33,6 +35,7 @@ pub struct Subject<'a> {
     pub rollout: &'a Rollout,
     /// Its revisions by number, oldest first.
     pub revisions: Vec<&'a Revision>,
+    current: Option<&'a Revision>,
     /// Its pods of all versions, those that stop too.
     pub pods: Vec<&'a PodStatus>,
     /// What was reported about it, its revisions and its pods, oldest first.
@@ -46,7 +49,12 @@ impl View {
     pub fn insert(&mut self, object: Object) {
         match object {
             Object::Rollout(rollout) => {
-                self.rollouts.insert((rollout.kind, rollout.name.clone()), *rollout);
+                let key = (rollout.kind, rollout.name.clone());
+                // The answer to a change may come before the watch has told what was before it.
+                let is_older = |there: &Rollout| there.uid == rollout.uid && there.generation > rollout.generation;
+                if !self.rollouts.get(&key).is_some_and(is_older) {
+                    self.rollouts.insert(key, *rollout);
+                }
             }
             Object::Revision(revision) => {
                 if let Some(kind) = kind_of(&revision) {
@@ -98,7 +106,7 @@ impl View {
         match kind {
             Kind::Workload(kind) => {
                 self.rollouts.retain(|(of, _), _| of.workload() != kind);
-                if kind == crate::model::WorkloadKind::ReplicaSet {
+                if kind == WorkloadKind::ReplicaSet {
                     self.revisions.retain(|(of, _), _| *of != RolloutKind::Deployment);
                 }
             }
@@ -138,7 +146,8 @@ impl View {
         };
         let mut incidents: Vec<&Incident> = self.incidents.values().filter(concerns).collect();
         incidents.sort_by_key(|incident| incident.last_at);
-        Subject { now, rollout, revisions, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
+        let current = current(rollout, &revisions);
+        Subject { now, rollout, revisions, current, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
     }
 
     /// Takes over from an earlier look which versions had Ready pods then: those pods may be gone by now.
@@ -173,24 +182,7 @@ impl<'a> Subject<'a> {
     /// A Deployment's is its oldest `ReplicaSet` with an equal template (`FindNewReplicaSet`), a `StatefulSet`'s the one
     /// that its status names, a `DaemonSet`'s the newest with an equal template.
     pub fn current(&self) -> Option<&'a Revision> {
-        let rollout = self.rollout;
-        let equal = |revision: &&&Revision| template::same(&revision.template, &rollout.template);
-        match rollout.kind {
-            RolloutKind::Deployment => self
-                .revisions
-                .iter()
-                .filter(equal)
-                .min_by_key(|revision| (revision.created_at, &revision.name))
-                .copied(),
-            RolloutKind::StatefulSet => {
-                let named = rollout.update_revision.as_ref().filter(|_| rollout.is_observed());
-                match named.and_then(|named| self.revisions.iter().find(|revision| revision.version == *named)) {
-                    Some(revision) => Some(revision),
-                    None => self.revisions.iter().rev().find(equal).copied(),
-                }
-            }
-            RolloutKind::DaemonSet => self.revisions.iter().rev().find(equal).copied(),
-        }
+        self.current
     }
 
     /// The version that the template asks for.
@@ -235,9 +227,36 @@ impl<'a> Subject<'a> {
         !self.unknown.contains_key(&kind)
     }
 
+    /// Whether pods are told apart by version: without the revisions, a Deployment's pods are not even known to be its.
+    pub fn knows_versions(&self) -> bool {
+        let revisions = match self.rollout.kind {
+            RolloutKind::Deployment => Kind::Workload(WorkloadKind::ReplicaSet),
+            RolloutKind::StatefulSet | RolloutKind::DaemonSet => Kind::ControllerRevision,
+        };
+        self.knows(Kind::Pod) && self.knows(revisions)
+    }
+
     /// The revision with this number.
     pub fn revision(&self, number: i64) -> Option<&'a Revision> {
         self.revisions.iter().find(|revision| revision.number == Some(number)).copied()
+    }
+}
+
+/// [`Subject::current`] of a workload and its revisions, oldest first.
+fn current<'a>(rollout: &Rollout, revisions: &[&'a Revision]) -> Option<&'a Revision> {
+    let equal = |revision: &&&Revision| template::same(&revision.template, &rollout.template);
+    match rollout.kind {
+        RolloutKind::Deployment => {
+            revisions.iter().filter(equal).min_by_key(|revision| (revision.created_at, &revision.name)).copied()
+        }
+        RolloutKind::StatefulSet => {
+            let named = rollout.update_revision.as_ref().filter(|_| rollout.is_observed());
+            match named.and_then(|named| revisions.iter().find(|revision| revision.version == *named)) {
+                Some(revision) => Some(revision),
+                None => revisions.iter().rev().find(equal).copied(),
+            }
+        }
+        RolloutKind::DaemonSet => revisions.iter().rev().find(equal).copied(),
     }
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Debt {
 }
 
 impl Gate {
-    pub(super) fn new(owner: String, now: Timestamp) -> Self {
-        Self { owner, debts: VecDeque::new(), since: now, late: None, ready: 0 }
+    pub(super) fn new(owner: String, ready: i32, now: Timestamp) -> Self {
+        Self { owner, debts: VecDeque::new(), since: now, late: None, ready }
     }
 
     pub(super) fn owe(&mut self, debt: Debt) {

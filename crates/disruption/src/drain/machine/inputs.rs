@@ -20,8 +20,8 @@ use crate::{
     snapshot::Object,
 };
 
-/// How often pods of one workload may come straight back before the drain gives up on them: once or twice may be a race
-/// with the scheduler, which had bound them before it saw the cordon.
+/// How often a workload may come straight back before the drain gives up on it: once or twice may be a race with the
+/// scheduler, which had bound its pods before it saw the cordon.
 const MOST_RETURNS: u32 = 3;
 
 impl Drain {
@@ -150,7 +150,10 @@ impl Drain {
         let (fate, comes_back) = (judgement.fate, judgement.comeback.is_expected());
         let owner = pod.controller.as_ref().map(|owner| owner.uid.clone());
         let (shown, uid) = (pod.name.clone(), pod.uid.clone());
-        let comes_straight_back = pod.tolerates_cordon;
+        let tolerates = pod.tolerates_cordon;
+        // What came before is counted that had to go for this one to come: not each of those that come at once.
+        let before = self.pods.iter().filter(|tracked| owner.is_some() && tracked.owner() == owner.as_ref());
+        let returns = before.filter(|tracked| tracked.accepted.is_some()).map(|tracked| tracked.returns + 1).max();
         let number = self.track(pod, name.clone(), Stage::Waiting(Delay::None), comes_back);
         match fate {
             Fate::Skip => self.pods[number].stage = Stage::Ended(End { outcome: PodOutcome::Skipped, reason: reasons }),
@@ -163,14 +166,10 @@ impl Drain {
                 self.tell(Event::PodAppeared { pod: shown.clone(), uid, node: name.clone() });
                 self.pods[number].stage = if fate == Fate::Wait { Stage::Leaving } else { Stage::Waiting(Delay::None) };
                 self.watch_surroundings(number);
-                let returns = owner.map_or(0, |owner| {
-                    let returns = self.returns.entry(owner).or_default();
-                    *returns += 1;
-                    *returns
-                });
-                if comes_straight_back && returns > MOST_RETURNS {
-                    self.end_pod(number, PodOutcome::Left, "it tolerates the cordon and comes straight back".into());
-                    self.note_problem(&name, Problem::ComesBack(shown));
+                self.pods[number].returns = returns.unwrap_or_default();
+                if self.pods[number].returns > MOST_RETURNS {
+                    self.end_pod(number, PodOutcome::Left, "it comes straight back".into());
+                    self.note_problem(&name, Problem::ComesBack { pod: shown, tolerates });
                 }
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct NodeDrain {
     pub(super) stage: Stage,
     pub(super) stop: Option<(Stop, Timestamp)>,
     pub(super) problems: Vec<Problem>,
+    /// What workloads still missed when it was stopped, in words.
+    pub(super) missing: Vec<String>,
     pub(super) outcome: Option<NodeOutcome>,
     /// When its first request was sent.
     pub(super) begun: Option<Timestamp>,
@@ -99,6 +101,7 @@ impl NodeDrain {
             stage: Stage::Pending,
             stop: None,
             problems: Vec::new(),
+            missing: Vec::new(),
             outcome: None,
             begun: None,
             draining_since: None,
@@ -139,6 +142,15 @@ impl NodeDrain {
     pub(super) fn worst(&self) -> Option<&Problem> {
         let exit = self.exit();
         self.problems.iter().find(|problem| problem.exit() == exit)
+    }
+
+    /// Why it was not drained, in words; empty where it was.
+    pub(super) fn reason(&self) -> String {
+        let Some(worst) = self.worst() else { return String::new() };
+        // Where time is up: what it was needed for.
+        let is_late = matches!(worst, Problem::Stopped(Stop::TimedOut(_) | Stop::DeadlinePassed(_)));
+        let missing = self.missing.iter().filter(|_| is_late).map(|missing| format!("; {missing}"));
+        worst.message() + &missing.collect::<String>()
     }
 
     /// Whether its cordon is still believed to be ours: without a sign of life others may have taken it over.
@@ -279,7 +291,7 @@ impl NodeDrain {
                 }
                 self.seen = node;
                 // What was written without an answer does not stand, and cannot come later.
-                self.is_unsettled = false;
+                (self.is_unsettled, self.makes_cordon) = (false, false);
                 self.races += 1;
                 if self.races >= MOST_RACES {
                     return self.give_up("somebody else changes the node again and again".into());

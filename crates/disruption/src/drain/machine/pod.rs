@@ -18,6 +18,8 @@ pub(super) struct Tracked {
     pub(super) stage: Stage,
     /// Whether its object still exists, as far as the watch has shown.
     pub(super) is_there: bool,
+    /// How often its workload had come back onto the nodes of the drain, with this pod.
+    pub(super) returns: u32,
     /// Whether its owner brings it back.
     pub(super) comes_back: bool,
     /// The workload that must get its Ready pods back, if it was Ready when it was asked to go.
@@ -99,6 +101,7 @@ impl Tracked {
             node,
             stage,
             is_there: true,
+            returns: 0,
             comes_back,
             gate: None,
             asked: None,
@@ -113,6 +116,10 @@ impl Tracked {
             impossible_since: None,
             contradicted_since: None,
         }
+    }
+
+    pub(super) fn owner(&self) -> Option<&Uid> {
+        self.pod.controller.as_ref().map(|owner| &owner.uid)
     }
 
     pub(super) fn is_ended(&self) -> bool {

@@ -101,7 +101,7 @@ impl Drain {
         let (NodeStage::Ended, None, Some(outcome)) = (node.stage, node.ended, node.outcome) else { return };
         node.ended = Some(now);
         let name = node.seen.name.clone();
-        let reason = node.worst().map(Problem::message).unwrap_or_default();
+        let reason = node.reason();
         let after = node.begun.map(|begun| now.duration_since(begun)).unwrap_or_default();
         if node.was_uncordoned {
             self.tell(Event::NodeUncordoned { node: name.clone(), already: false });
@@ -151,7 +151,7 @@ impl Drain {
             let now = self.now;
             // One that was not here when the plan was made begins with what it has now.
             self.ready_at_start.entry(uid.clone()).or_insert(ready);
-            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(shown, now));
+            self.gates.entry(uid.clone()).or_insert_with(|| Gate::new(shown, ready, now));
             tracked.gate = Some(uid);
         }
         let (pod, uid, node) = (tracked.pod.name.clone(), tracked.pod.uid.clone(), tracked.node.clone());
@@ -246,16 +246,20 @@ impl Drain {
             let name = &node.seen.name;
             let on_it = |tracked: &&Tracked| &tracked.node == name;
             let is_empty = self.pods.iter().filter(on_it).all(Tracked::is_ended);
-            let owes = self
-                .gates
-                .values()
-                .filter(|gate| gate.late.is_none())
-                .flat_map(|gate| &gate.debts)
-                .any(|debt| self.by_uid.get(&debt.pod).is_some_and(|&number| &self.pods[number].node == name));
-            if is_empty && (!owes || node.stop.is_some()) {
-                self.nodes[number].stage = NodeStage::Releasing;
+            let left_it = |debt: &Debt| self.by_uid.get(&debt.pod).is_some_and(|&pod| &self.pods[pod].node == name);
+            let owing = self.gates.iter().filter(|(_, gate)| gate.late.is_none() && gate.debts.iter().any(left_it));
+            let missing: Vec<String> = owing.map(|(uid, gate)| self.missing(uid, gate)).collect();
+            if is_empty && (missing.is_empty() || node.stop.is_some()) {
+                let node = &mut self.nodes[number];
+                (node.stage, node.missing) = (NodeStage::Releasing, missing);
             }
         }
+    }
+
+    /// What a workload misses, in words.
+    fn missing(&self, uid: &Uid, gate: &Gate) -> String {
+        let trouble = self.trouble_of(uid).map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        format!("{} has not got its Ready pods back{trouble}", gate.owner)
     }
 
     pub(super) fn tell_connection(&mut self) {

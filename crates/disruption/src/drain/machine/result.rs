@@ -6,7 +6,6 @@ use super::{
     Drain,
     node::NodeDrain,
     pod::{End, Stage, Tracked},
-    why::Problem,
 };
 use crate::{
     drain::document::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult},
@@ -17,12 +16,11 @@ use crate::{
 impl Drain {
     /// How it ended; before its end, how it stands.
     pub fn result(&self) -> DrainResult {
-        let worst = self.worst_node();
-        let reason = worst.and_then(|node| Some((node, node.worst()?)));
+        let worst = self.worst_node().filter(|node| node.worst().is_some());
         let mut result = DrainResult {
             finished_at: self.now,
             exit_code: worst.map_or(Exit::Done, NodeDrain::exit).code(),
-            reason: reason.map(|(node, why)| format!("node {}: {}", node.seen.name, why.message())).unwrap_or_default(),
+            reason: worst.map(|node| format!("node {}: {}", node.seen.name, node.reason())).unwrap_or_default(),
             nodes: self.nodes.iter().map(NodeDrain::result).collect(),
             pods: self.pods.iter().map(Tracked::result).collect(),
             ..DrainResult::begun(self.started)
@@ -54,7 +52,7 @@ impl NodeDrain {
         NodeResult {
             name: self.seen.name.0.clone(),
             outcome: self.outcome.unwrap_or(NodeOutcome::NotStarted),
-            reason: self.worst().map(Problem::message).unwrap_or_default(),
+            reason: self.reason(),
             seconds: self.begun.zip(self.ended).map(|(begun, ended)| in_millis(ended.duration_since(begun))),
         }
     }

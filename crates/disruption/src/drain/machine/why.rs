@@ -44,7 +44,7 @@ pub(super) enum Problem {
     /// A workload did not get its Ready pods back in time.
     ReplacementLate(String),
     /// A pod comes straight back.
-    ComesBack(ObjectName),
+    ComesBack { pod: ObjectName, tolerates: bool },
     /// A pod could not be evicted.
     PodFailed(ObjectName, String),
     /// It was stopped.
@@ -81,7 +81,7 @@ impl Problem {
             Self::Occupied(_) | Self::UnreadableRecord(_) => Exit::Superseded,
             Self::Forbidden(_) => Exit::Forbidden,
             Self::NotCordoned(_) | Self::PodFailed(..) => Exit::Error,
-            Self::ReplacementLate(_) | Self::ComesBack(_) => Exit::NoRoom,
+            Self::ReplacementLate(_) | Self::ComesBack { .. } => Exit::NoRoom,
             Self::Stopped(stop) => stop.exit(),
         }
     }
@@ -95,8 +95,9 @@ impl Problem {
             | Self::ReplacementLate(message) => message.clone(),
             Self::Occupied(record) => format!("{} works on it", whose(record)),
             Self::UnreadableRecord(error) => format!("it has the record of a drain that cannot be read: {error}"),
-            Self::ComesBack(pod) => {
-                format!("pods like {pod} come straight back, because they tolerate the cordon")
+            Self::ComesBack { pod, tolerates } => {
+                let why = if *tolerates { "they tolerate the cordon" } else { "their owner names the node" };
+                format!("pods like {pod} come straight back, because {why}")
             }
             Self::PodFailed(pod, message) => format!("pod {pod}: {message}"),
             Self::Stopped(stop) => stop.message(),
@@ -110,7 +111,7 @@ impl Problem {
                 Some(format!("kubectl safe-drain status {node}"))
             }
             Self::NeedsFlags(_) | Self::Impossible(_) => Some(format!("kubectl safe-drain plan {node}")),
-            Self::ReplacementLate(_) | Self::ComesBack(_) | Self::PodFailed(..) | Self::Stopped(_) => {
+            Self::ReplacementLate(_) | Self::ComesBack { .. } | Self::PodFailed(..) | Self::Stopped(_) => {
                 Some(format!("kubectl get pods --all-namespaces --field-selector spec.nodeName={node}"))
             }
             Self::Forbidden(_) | Self::NotCordoned(_) => None,

@@ -109,9 +109,9 @@ impl Probes {
         })
     }
 
-    /// Whether every probe succeeded the last time.
-    pub(super) fn are_good(&self) -> bool {
-        self.0.iter().all(|probe| probe.has_succeeded && probe.failing_since.is_none())
+    /// Whether every URL was answered for, well or badly, at least once.
+    pub(super) fn are_known(&self) -> bool {
+        self.0.iter().all(|probe| probe.requests > 0)
     }
 
     /// The figures.

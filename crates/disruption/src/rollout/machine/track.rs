@@ -9,14 +9,16 @@ use super::{Surroundings, Target, Task, evidence};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer, Wanted},
     diagnose::{self, Class, Code, Finding},
-    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid},
+    model::{ObjectName, PodStatus, Rollout, RolloutKind, RolloutStrategy, Uid, Writer},
     outcome::Exit,
     rollout::{
         document::{RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutWorkload, Undo},
         event::Event,
         look,
         options::{OnStall, UndoOn},
-        patch, references,
+        patch::{self, FIELD_MANAGER},
+        references,
+        secrets::without_tokens,
         status::{self, Progress},
         target, template,
         verdict::{self, Clocks, Phase, Verdict},
@@ -33,6 +35,8 @@ pub(super) struct Track {
     uid: Uid,
     /// The template that is guarded: another one is somebody else's rollout.
     template: Value,
+    /// Who had written it by then: whoever wrote another template is none of these.
+    writers: Vec<Writer>,
     /// The number of its revision, once it has one.
     revision: Option<i64>,
     clocks: Clocks,
@@ -124,10 +128,23 @@ enum Unblocking {
 #[derive(Debug, Clone, Default)]
 struct Told {
     has_begun: bool,
-    progress: Option<(RolloutPods, String)>,
+    progress: Option<ToldProgress>,
+    /// What would be told of its progress now.
+    news: String,
+    /// When that is due, if it was not told yet.
+    news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
     end: bool,
     notes: BTreeSet<String>,
+}
+
+/// What was told of a rollout's progress last.
+#[derive(Debug, Clone)]
+struct ToldProgress {
+    counts: RolloutPods,
+    message: String,
+    is_complete: bool,
+    at: Timestamp,
 }
 
 /// A log that is being read.
@@ -148,6 +165,9 @@ const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
 /// How long until the next look although nothing happens: time alone makes pods available or overdue, and a finding that
 /// nobody looks at counts as out of sight.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// Numbers that change several times a second are told once a second.
+const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
 
 /// How long a log may take: it is read for people, and the undo does not wait for it.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
@@ -175,6 +195,7 @@ impl Track {
             workload: RolloutWorkload::of(rollout),
             uid: rollout.uid.clone(),
             template: rollout.template.clone(),
+            writers: rollout.writers.clone(),
             revision: subject.current().and_then(|revision| revision.number),
             clocks,
             stage: match target.task {
@@ -207,12 +228,14 @@ impl Track {
         self.log.is_some()
     }
 
-    /// When it wants to be looked at although nothing happens.
-    pub(super) fn wake(&self) -> Option<Timestamp> {
+    /// When it wants to be looked at although nothing happens. What is not seen is not looked at.
+    pub(super) fn wake(&self, is_seeing: bool) -> Option<Timestamp> {
         let stage = match &self.stage {
+            _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
-            _ => self.wake,
+            Stage::Watching | Stage::Verifying => [self.wake, self.told.news_at].into_iter().flatten().min(),
+            Stage::Checking { .. } => self.wake,
         };
         [stage, self.log.as_ref().map(|log| log.until)].into_iter().flatten().min()
     }
@@ -293,7 +316,7 @@ impl Track {
         }
         match self.stage.clone() {
             Stage::Watching | Stage::Checking { .. } if !template::same(&rollout.template, &self.template) => {
-                let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+                let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
                 self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
             }
             Stage::Watching => self.watch(&subject, surroundings, actions),
@@ -317,6 +340,8 @@ impl Track {
         }
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
+            // Not good while somebody asks in vain.
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -356,7 +381,11 @@ impl Track {
         findings.extend(self.clocks.flapping(subject));
         let verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
-        for finding in &findings {
+        // A proof is told with all that there is to see of it.
+        let proof = verdict.cause.as_ref().filter(|_| verdict.phase == Phase::Stalled);
+        let is_proof =
+            |finding: &&Finding| proof.is_some_and(|it| (it.code, &it.container) == (finding.code, &finding.container));
+        for finding in findings.iter().filter(|finding| !is_proof(finding)) {
             self.tell_finding(finding, actions);
         }
         (verdict, progress, findings.len().saturating_sub(1))
@@ -383,16 +412,26 @@ impl Track {
             }
             _ => progress.message.clone(),
         };
-        let told = (progress.counts, message);
+        self.told.news.clone_from(&message);
+        self.told.news_at = None;
+        let (counts, is_complete) = (progress.counts, verdict.complete_since.is_some());
         // A countdown is no news.
-        let is_news = self.told.progress.as_ref().is_none_or(|(counts, message)| {
-            *counts != told.0 || (progress.available_in.is_none() && *message != told.1)
-        });
-        if is_news {
-            let (counts, message) = told.clone();
-            actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
-            self.told.progress = Some(told);
+        let is_news =
+            self.told.progress.as_ref().is_none_or(|told| {
+                told.counts != counts || (progress.available_in.is_none() && told.message != message)
+            });
+        // Its end says more.
+        if !is_news || verdict.phase == Phase::Complete {
+            return;
         }
+        let now = surroundings.now;
+        let last = self.told.progress.as_ref().filter(|told| told.is_complete == is_complete);
+        if let Some(due) = last.map(|told| told.at + PAUSE_BETWEEN_NUMBERS).filter(|due| *due > now) {
+            self.told.news_at = Some(due);
+            return;
+        }
+        self.told.progress = Some(ToldProgress { counts, message: message.clone(), is_complete, at: now });
+        actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
     }
 
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
@@ -448,7 +487,12 @@ impl Track {
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
-            let message = format!("{message}; {}: not undone", blame.sentence);
+            let why = if blame.is_to_blame { "which is not the version's fault" } else { &blame.sentence };
+            let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
+            let message = match target {
+                Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
+                _ => format!("{message}; {why}: not undone"),
+            };
             return self.not_undone(message, subject, surroundings);
         }
         match options.on_stall {
@@ -523,9 +567,15 @@ impl Track {
         actions: &mut Vec<Action<Event>>,
     ) {
         let rollout = subject.rollout;
+        // An answer was lost, and the watch shows that it was done all the same.
+        if tries > 0 && self.stands(change, rollout) {
+            self.writers.clone_from(&rollout.writers);
+            self.take_in_done(change, surroundings.now);
+            return self.verify(subject, surroundings, actions);
+        }
         // Decided on the version that was watched: another one is somebody else's.
         if !template::same(&rollout.template, &self.template) {
-            let message = format!("somebody else has rolled out another version{}", written_by(rollout));
+            let message = format!("somebody else has rolled out another version{}", self.written_by(rollout));
             return self.finish(RolloutOutcome::Superseded, Exit::Superseded, message, Vec::new(), surroundings);
         }
         let operations = match change {
@@ -577,34 +627,10 @@ impl Track {
     pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) -> Option<Event> {
         let Stage::Changing { change, tries, .. } = self.stage else { return None };
         let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
-        let is_done = |rollout: &Rollout, undo: Option<&UndoUnderWay>| match change {
-            Change::Pause => rollout.is_paused,
-            Change::Undo(_) => undo.is_some_and(|undo| template::same(&rollout.template, &undo.template)),
-        };
         let (exit, message) = match answer {
-            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout)
-                if is_done(&rollout, self.undo.as_ref()) =>
-            {
-                self.stage = match change {
-                    Change::Undo(_) => {
-                        self.told.progress = None;
-                        self.told.findings.clear();
-                        self.wake = Some(now);
-                        Stage::Verifying
-                    }
-                    Change::Pause => {
-                        let resume = format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown());
-                        Stage::Ended(Ending {
-                            outcome: RolloutOutcome::NotUndone,
-                            exit: Exit::NotUndone,
-                            message: format!("{}; paused", self.cause_message()),
-                            next: vec![resume],
-                            at: now,
-                        })
-                    }
-                };
-                let workload = self.workload.clone();
-                return (change == Change::Pause).then_some(Event::RolloutPaused { workload });
+            RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
+                self.writers = rollout.writers;
+                return self.take_in_done(change, now);
             }
             RolloutAnswer::Stands(_) => {
                 (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
@@ -631,11 +657,39 @@ impl Track {
         None
     }
 
+    /// Whether a workload is as a change should make it.
+    fn stands(&self, change: Change, rollout: &Rollout) -> bool {
+        match change {
+            Change::Pause => rollout.is_paused,
+            Change::Undo(_) => self.undo.as_ref().is_some_and(|undo| template::same(&rollout.template, &undo.template)),
+        }
+    }
+
+    fn take_in_done(&mut self, change: Change, now: Timestamp) -> Option<Event> {
+        self.stage = match change {
+            Change::Undo(_) => {
+                self.told.progress = None;
+                self.told.findings.clear();
+                self.wake = Some(now);
+                Stage::Verifying
+            }
+            Change::Pause => Stage::Ended(Ending {
+                outcome: RolloutOutcome::NotUndone,
+                exit: Exit::NotUndone,
+                message: format!("{}; paused", self.cause_message()),
+                next: vec![format!("kubectl -n {} rollout resume {}", self.name.namespace, self.shown())],
+                at: now,
+            }),
+        };
+        let workload = self.workload.clone();
+        (change == Change::Pause).then_some(Event::RolloutPaused { workload })
+    }
+
     fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
         let Some(undo) = self.undo.clone() else { return };
         let rollout = subject.rollout;
         if !template::same(&rollout.template, &undo.template) {
-            let writer = written_by(rollout);
+            let writer = self.written_by(rollout);
             if template::same(&rollout.template, &undo.bad_template) {
                 let message = format!("the undo to revision {} was reverted{writer}", undo.to);
                 let next = vec!["change it where that writer takes it from, or suspend that writer".to_owned()];
@@ -669,7 +723,7 @@ impl Track {
         let retry = retry.filter(|at| *at > surroundings.now);
         self.wake = self.wake.into_iter().chain(retry).min();
         match verdict.phase {
-            Phase::Complete if !surroundings.probes_are_good => {}
+            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;
@@ -781,7 +835,8 @@ impl Track {
         match lines {
             Ok(lines) if lines.is_empty() => None,
             Ok(lines) => {
-                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines: lines.clone() })
+                let lines = lines.iter().map(|line| without_tokens(line)).collect();
+                Some(Event::LogRead { workload, pod: log.pod_name, container: log.container, lines })
             }
             Err(message) => {
                 let message = format!("the log of container {container:?} cannot be read: {message}");
@@ -791,22 +846,17 @@ impl Track {
     }
 
     /// Ends it before anything was done.
-    pub(super) fn forbid(&mut self, message: &str, now: Timestamp) {
+    pub(super) fn refuse(&mut self, exit: Exit, message: &str, now: Timestamp) {
         if !self.is_ended() {
+            let outcome = if exit == Exit::Refused { RolloutOutcome::Blocked } else { RolloutOutcome::Unfinished };
             let message = message.to_owned();
-            self.stage = Stage::Ended(Ending {
-                outcome: RolloutOutcome::Unfinished,
-                exit: Exit::Forbidden,
-                message,
-                next: Vec::new(),
-                at: now,
-            });
+            self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
         }
     }
 
-    /// The user wants it to end.
+    /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
     pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
-        if self.is_ended() {
+        if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
         }
         let (outcome, message) = match (&self.stage, &self.undo) {
@@ -814,15 +864,14 @@ impl Track {
                 RolloutOutcome::UndoFailed,
                 format!("interrupted: revision {} was brought back, and is not verified", undo.to),
             ),
-            (Stage::Changing { next_at: None, change, .. }, _) => (
+            // The server did not say what became of it.
+            (Stage::Changing { change: Change::Undo(to), tries: 1.., .. }, _) => (
                 RolloutOutcome::UndoFailed,
-                match change {
-                    Change::Undo(to) => {
-                        format!("interrupted while revision {to} was asked for: whether it is back is not known")
-                    }
-                    Change::Pause => "interrupted while it was being paused".to_owned(),
-                },
+                format!("interrupted while revision {to} was asked for: whether it is back is not known"),
             ),
+            (Stage::Changing { change: Change::Pause, tries: 1.., .. }, _) => {
+                (RolloutOutcome::Unfinished, "interrupted while it was being paused".to_owned())
+            }
             _ => (RolloutOutcome::Unfinished, "interrupted: nothing was undone".to_owned()),
         };
         let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
@@ -832,8 +881,7 @@ impl Track {
     /// The time of the whole command is over: a rollout that is still watched is unfinished.
     pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
         if self.is_watching() {
-            let last = self.told.progress.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-            let message = format!("the time is over: {last}");
+            let message = format!("the time is over: {}", self.told.news);
             let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
             self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
         }
@@ -878,6 +926,18 @@ impl Track {
         surroundings: &Surroundings<'_>,
     ) {
         self.stage = Stage::Ended(Ending { outcome, exit, message, next, at: surroundings.now });
+    }
+
+    /// Who wrote another template than the one that stood, as far as field managers tell: ` by argocd-controller`. Their
+    /// times are whole seconds, so that they alone do not tell who was last.
+    fn written_by(&self, rollout: &Rollout) -> String {
+        let owners = || rollout.writers.iter().filter(|writer| writer.owns_template);
+        let fresh = owners().filter(|writer| !self.writers.contains(writer)).max_by_key(|writer| writer.at);
+        let last = || owners().max_by_key(|writer| (writer.at, writer.manager != FIELD_MANAGER));
+        match fresh.or_else(last) {
+            Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
+            _ => String::new(),
+        }
     }
 
     fn cause_message(&self) -> String {
@@ -934,7 +994,7 @@ fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
         }
         Code::OnDelete => (Exit::Refused, look::delete_old_pods(subject).into_iter().collect()),
         Code::OrdinalStuck => (Exit::NotUndone, delete_stuck_pod(subject).into_iter().collect()),
-        _ => (Exit::NotUndone, Vec::new()),
+        _ => (Exit::NotUndone, finding.remedy().into_iter().collect()),
     }
 }
 
@@ -955,15 +1015,6 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
     let revision = subject.current().and_then(|revision| revision.number);
     let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
     format!("successfully rolled out{revision}{except}")
-}
-
-/// Who wrote the template last, as far as field managers tell: ` by argocd-controller`.
-fn written_by(rollout: &Rollout) -> String {
-    let owners = rollout.writers.iter().filter(|writer| writer.owns_template);
-    match owners.max_by_key(|writer| writer.at) {
-        Some(writer) if !writer.manager.is_empty() => format!(" by {}", writer.manager),
-        _ => String::new(),
-    }
 }
 
 fn spell(duration: SignedDuration) -> String {

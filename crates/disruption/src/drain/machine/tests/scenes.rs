@@ -86,8 +86,13 @@ fn under_a_budget_of_one_each_goes_when_the_replacement_before_it_is_ready() {
         waits(&sim),
         ["2: disruption budget shop/web needs 3 healthy pods", "0: Deployment shop/web gets its Ready pods back"]
     );
-    let replaced: Vec<Option<f64>> = sim.drain.result().pods.iter().map(|pod| pod.replacement_seconds).collect();
-    assert_eq!(replaced, [Some(1.1), Some(1.1), Some(1.1)]);
+    let replaced =
+        |sim: &Sim| sim.drain.result().pods.iter().map(|pod| pod.replacement_seconds).collect::<Vec<Option<f64>>>();
+    assert_eq!(replaced(&sim), [Some(1.1), Some(1.1), Some(1.1)]);
+    // One that wants fewer than run is not replaced by those that ran before.
+    let world = shop().runs(&deployment("web"), ["n1", "n2", "n2", "n2"]).with(deployment("web").replicas(3));
+    let sim = check(drain(world), 0, "Drained", &["0 web-1"], &["web-1 Evicted"]);
+    assert_eq!(replaced(&sim), [None]);
 }
 
 #[test]
@@ -237,6 +242,15 @@ fn replacements_that_do_not_come() {
     assert!(reason.ends_with(" is not Ready, Unschedulable: 0/3 nodes are available: 3 Insufficient cpu."), "{reason}");
     assert_eq!((sim.millis(sim.now), sim.sent.len()), (20_000, 1));
 
+    // Where time is up before, that is said.
+    let never = Habits { start: None, trouble: Some("0/3 nodes are available."), ..Habits::default() };
+    let world = shop().runs(&deployment("web"), ["n1", "n2"]);
+    let sim =
+        check_words(drain_with(world, with_timeout(9), Execution::default()).with_habits(never, 1), 6, "LeftCordoned");
+    let reason = sim.drain.result().nodes[0].reason.clone();
+    let start = "the timeout of 9s passed; Deployment shop/web has not got its Ready pods back: pod shop/web-rs-";
+    assert!(reason.starts_with(start) && reason.ends_with("Unschedulable: 0/3 nodes are available."), "{reason}");
+
     // Whoever wants fewer pods now, or is deleted, waits for none.
     for meddling in [Meddling::ScaleDown(0), Meddling::DeleteOwner(0)] {
         let never = Habits { start: None, ..Habits::default() };
@@ -338,6 +352,17 @@ fn others_at_the_same_node() {
         let result = sim.result();
         assert_eq!((result.exit_code, result.nodes[0].outcome, sim.sent.len()), (10, outcome, 1), "{meddling:?}");
     }
+    // Somebody else was faster to cordon it: then it is theirs, and stays.
+    let sim = check_words(
+        drain(budgeted().pod("web-4", |pod| pod.unready("")))
+            .meddle(0, Meddling::Cordon)
+            .meddle(2000, Meddling::Interrupt),
+        130,
+        "LeftCordoned",
+    );
+    assert!(sim.events.iter().any(|(_, event)| matches!(event, Event::NodeCordoned { already: true, .. })));
+    let node = sim.node("n1").unwrap();
+    assert_eq!((node.unschedulable, &node.record), (true, &None));
     // Where the watch of the node says nothing, the next sign of life finds it out, and leaves the other record alone.
     let never = Habits { start: None, ..Habits::default() };
     let sim = drain(budgeted()).with_habits(never, 1).meddle(0, Meddling::Silence(0)).meddle(500, Meddling::TakeOver);
@@ -382,10 +407,21 @@ fn pods_that_appear_and_pods_that_stay() {
 
     // What tolerates the cordon comes straight back, and is given up after some tries.
     let tolerant = |pod: Pod| Pod { tolerates_cordon: true, ..pod };
-    let world = shop().runs(&deployment("web"), ["n1", "n2"]).pod("web-1", tolerant);
+    let world = || shop().runs(&deployment("web"), ["n1", "n2"]);
     let back = Habits { elsewhere: "n1", ..Habits::default() };
-    let sim = check_words(drain(world).with_habits(back, 1), 5, "LeftCordoned");
+    let sim = check_words(drain(world().pod("web-1", tolerant)).with_habits(back.clone(), 1), 5, "LeftCordoned");
     assert_eq!(sim.sent.len(), 4);
+    // So is what its owner binds to the node itself.
+    let sim = check_words(drain(world()).with_habits(back, 1), 5, "LeftCordoned");
+    assert_eq!(sim.sent.len(), 4);
+    // Many that come at once, bound before the scheduler saw the cordon, are drained.
+    let mut sim = drain(world().with(budget("web").max_unavailable("100%")));
+    for number in 0..6 {
+        sim.extra.push_back(pod(&format!("late-{number}")).of(&deployment("web")).on("n1"));
+        sim = sim.meddle(100, Meddling::AddPod);
+    }
+    let mut sim = check_words(sim, 0, "Drained");
+    assert_eq!(sim.result().pods.len(), 7);
 
     let ignoring = Options { ignore_daemonsets: true, ..Options::default() };
     let world = shop().runs(&daemon_set("log"), ["n1"]).with(pod("old").terminating_since(-5));
@@ -480,6 +516,19 @@ fn a_budget_s_no_ends_the_doubt_about_an_answer_that_was_lost() {
     assert_eq!(sim.result().exit_code, 0);
     let gaps: Vec<i64> = sim.sent.windows(2).map(|pair| sim.millis(pair[1].0) - sim.millis(pair[0].0)).collect();
     assert_eq!(gaps[1..], [10_000, 10_000], "not asked again and again");
+}
+
+#[test]
+fn a_server_that_asks_for_time_gets_it_for_all_pods() {
+    let world = shop().runs(&deployment("web"), ["n1", "n1", "n2"]);
+    let unlimited = Options { max_unavailable: MaxUnavailable::Unlimited, ..Options::default() };
+    let one = Execution { concurrency: NonZeroUsize::MIN, ..Execution::default() };
+    let busy = Habits { lag: 1, ..Habits::default() };
+    let sim = drain_with(world, unlimited, one).with_habits(busy, 1);
+    let mut sim = sim.prepare("web-1", [lets(TroubleKind::Throttled, Some(2))]);
+    assert_eq!(sim.result().exit_code, 0);
+    let later: Vec<i64> = sim.sent[1..].iter().map(|(at, _)| sim.millis(*at)).collect();
+    assert!(later.len() == 2 && later.iter().all(|at| *at >= 2000), "{:?}", sim.sent());
 }
 
 #[test]

@@ -127,6 +127,7 @@ pub(super) enum Meddling {
     DeletePod(usize),
     ScaleDown(usize),
     DeleteOwner(usize),
+    Cordon,
     Uncordon,
     TakeOver,
     DeleteNode,
@@ -297,6 +298,9 @@ impl Sim {
                 assert!(self.interrupted_at.is_none(), "{uid} is asked after the interrupt");
                 let seen = self.drain.by_uid.get(&uid).map(|&number| &self.drain.pods[number].pod);
                 assert!(seen.is_some_and(|pod| !pod.is_terminating()), "{uid} is known to be terminating");
+                let asking = self.in_flight.iter().map(|uid| &self.drain.pods[self.drain.by_uid[uid]]);
+                let most = usize::from(self.drain.execution.concurrency);
+                assert!(asking.filter(|tracked| !tracked.is_ended()).count() <= most, "too many requests at a time");
                 self.check_room(&uid, removal);
                 self.sent.push((self.now, uid.clone()));
                 let delay = self.roll_millis(self.habits.lag.min(50));
@@ -642,6 +646,7 @@ impl Sim {
             }
             Meddling::ScaleDown(number) => self.scale_down(number),
             Meddling::DeleteOwner(number) => self.delete_owner(number),
+            Meddling::Cordon => self.change_node(|node| node.unschedulable = true),
             Meddling::Uncordon => self.change_node(|node| {
                 node.unschedulable = false;
                 node.cordoned_by = None;

@@ -99,8 +99,3 @@ pub(crate) fn program() -> Result<PathBuf> {
 fn in_namespace<'a>(world: &'a World, args: &[&'a str]) -> Vec<&'a str> {
     [&["-n", world.namespace.as_str()], args].concat()
 }
-
-/// Runs the plugin without a cluster: what it reads of one stands in a file or on stdin.
-pub(crate) async fn offline(args: &[&str], stdin: &str) -> Result<Output> {
-    lab::run(&program()?).args(args).stdin(stdin).output().await
-}

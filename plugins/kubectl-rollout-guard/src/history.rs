@@ -82,13 +82,14 @@ fn show_all(
             (None, None) if flags.plain => {
                 history.plain(revision).map(|plain| shell.printer.out.text(&text::multi_line(&plain)))
             }
-            (None, None) => match revision {
-                Some(number) => show_revision(&history, number, &subject, &mut shell.printer),
-                None => {
+            (None, None) => {
+                if let Some(number) = revision {
+                    show_revision(&history, number, &subject, &mut shell.printer)
+                } else {
                     show_table(&history, now, &mut shell.printer);
                     Ok(())
                 }
-            },
+            }
         };
         if let Err(unknown) = shown {
             shell.printer.error(&not_found(unknown, &history));
@@ -189,7 +190,7 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
         let style = match marks.as_slice() {
             marks if marks.contains(&RevisionMark::Bad) => styles.error,
             marks if marks.contains(&RevisionMark::LastGood) => styles.good,
-            _ => Default::default(),
+            _ => owo_colors::Style::default(),
         };
         let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         table.row([

@@ -152,7 +152,9 @@ fn render(printer: &mut Printer, status: &RolloutStatus) {
         printer.out.line(format_args!("{INDENT}an undo would go back to {}", harmless(why)));
         tell_diff(printer, diff);
     }
-    next.iter().for_each(|next| tell_next(printer, next));
+    for command in next {
+        tell_next(printer, command);
+    }
 }
 
 /// What stands below the first line is indented so far.

@@ -162,10 +162,6 @@ const TRIES: u32 = 5;
 /// How long to wait before a change is asked for again.
 const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
 
-/// How long until the next look although nothing happens: time alone makes pods available or overdue, and a finding that
-/// nobody looks at counts as out of sight.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
-
 /// Numbers that change several times a second are told once a second.
 const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
 
@@ -334,7 +330,7 @@ impl Track {
     fn watch(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
         self.revision = subject.current().and_then(|revision| revision.number).or(self.revision);
         let (verdict, progress, others) = self.look(subject, surroundings, actions);
-        self.wake = Some(next_look(&verdict, surroundings.now));
+        self.wake = verdict.wake;
         if !surroundings.is_seeing {
             return;
         }
@@ -630,7 +626,9 @@ impl Track {
         let (exit, message) = match answer {
             RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
                 self.writers = rollout.writers;
-                return self.take_in_done(change, now);
+                self.take_in_done(change, now);
+                let workload = self.workload.clone();
+                return (change == Change::Pause).then_some(Event::RolloutPaused { workload });
             }
             RolloutAnswer::Stands(_) => {
                 (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
@@ -665,7 +663,7 @@ impl Track {
         }
     }
 
-    fn take_in_done(&mut self, change: Change, now: Timestamp) -> Option<Event> {
+    fn take_in_done(&mut self, change: Change, now: Timestamp) {
         self.stage = match change {
             Change::Undo(_) => {
                 self.told.progress = None;
@@ -681,8 +679,6 @@ impl Track {
                 at: now,
             }),
         };
-        let workload = self.workload.clone();
-        (change == Change::Pause).then_some(Event::RolloutPaused { workload })
     }
 
     fn verify(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
@@ -708,7 +704,7 @@ impl Track {
             self.clocks.seen_ready.extend(seen_ready);
         }
         let (verdict, _, _) = self.look(subject, surroundings, actions);
-        self.wake = Some(next_look(&verdict, surroundings.now));
+        self.wake = verdict.wake;
         if !surroundings.is_seeing {
             return;
         }
@@ -955,11 +951,6 @@ impl Track {
     fn shown(&self) -> String {
         format!("{}/{}", self.kind.singular(), self.name.name)
     }
-}
-
-fn next_look(verdict: &Verdict, now: Timestamp) -> Timestamp {
-    let latest = now + LOOK_AGAIN;
-    verdict.wake.map_or(latest, |wake| wake.min(latest))
 }
 
 fn checking(subject: &Subject<'_>, to: i64) -> Stage {

@@ -4,7 +4,7 @@ use anyhow::Result;
 use lab::World;
 use serde_json::{Value, json};
 
-use crate::{audit::changes, runner::guard_json};
+use crate::runner::{changes, guard_json};
 
 const BAD: &str = "registry.test/app:sim-imagepull";
 

@@ -6,7 +6,7 @@ use kube::Api;
 use lab::{Node, World, wait};
 use serde_json::json;
 
-use crate::{audit::changes, runner::guard_json};
+use crate::runner::{changes, guard_json};
 
 const GOOD: &str = "registry.test/app:1";
 const NEW: &str = "registry.test/app:2";

@@ -1,7 +1,6 @@
 //! `kubectl rollout-guard` on the lab.
 
 mod after;
-mod audit;
 mod blocked;
 mod causes;
 mod daemon;

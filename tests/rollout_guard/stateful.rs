@@ -3,13 +3,10 @@
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::DeleteParams};
-use lab::World;
+use lab::{World, audit::Request};
 use serde_json::{Value, json};
 
-use crate::{
-    audit::{changes, deletions},
-    runner::{guard, guard_json},
-};
+use crate::runner::{changes, documents, guard, guard_json};
 
 const GOOD: &str = "registry.test/app:1";
 const BAD: &str = "registry.test/app:sim-imagepull";
@@ -32,14 +29,22 @@ async fn until_image(world: &World, name: &str, wanted: &str) -> Result<Pod> {
 /// The pods' images and UIDs, by their names.
 async fn images_and_uids(world: &World, count: usize) -> Result<(Vec<String>, Vec<String>)> {
     let mut pods = world.pods_ready(count).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     pods.sort_by_key(ResourceExt::name_any);
     let images = pods.iter().map(|pod| image(pod).to_owned()).collect();
     Ok((images, pods.iter().filter_map(ResourceExt::uid).collect()))
 }
 
+/// The pods that the guard deleted, in the order of its requests.
+async fn deletions(world: &World) -> Result<Vec<Request>> {
+    let mut requests = world.requests().await?;
+    requests.retain(|request| request.resource == "pods" && request.verb.starts_with("delete") && request.code < 300);
+    Ok(requests)
+}
+
 /// Each deletion named the pod's UID and the version that it was seen in.
 #[track_caller]
-fn check_deletions(requests: &[lab::audit::Request], expected: &[&Pod]) {
+fn check_deletions(requests: &[Request], expected: &[&Pod]) {
     let names: Vec<&str> = requests.iter().map(|request| request.name.as_str()).collect();
     assert_eq!(names, expected.iter().map(|pod| pod.name_any()).collect::<Vec<_>>());
     for (request, pod) in requests.iter().zip(expected) {
@@ -70,14 +75,8 @@ async fn the_pod_that_holds_up_all_others_is_deleted() -> Result<()> {
     let (images, after) = images_and_uids(&world, 3).await?;
     assert_eq!(images, [GOOD; 3]);
     assert_eq!(after[..2], before[..2], "the good pods are the same");
-    assert_eq!(
-        changes(&world).await?,
-        ["patch statefulsets", "delete pods"]
-            .iter()
-            .zip(["db", "db-2"])
-            .map(|(verb, name)| format!("{verb} {}/{name}", world.namespace))
-            .collect::<Vec<_>>()
-    );
+    let written = [("patch statefulsets", "db"), ("delete pods", "db-2")];
+    assert_eq!(changes(&world).await?, written.map(|(verb, name)| format!("{verb} {}/{name}", world.namespace)));
     Ok(())
 }
 
@@ -126,7 +125,7 @@ async fn a_good_canary_is_what_an_undo_brings_back() -> Result<()> {
     let args = ["run", "statefulset/db", "--stable-for", "3s", "-o", "json", "--", "sh", "-c", &script];
     let output = guard(&world, &args).await?;
     assert_eq!(output.code, Some(7), "{output}");
-    let (_, result) = crate::runner::documents(&output)?;
+    let (_, result) = documents(&output)?;
     let end = &result["rollouts"][0];
     assert_eq!((&end["undo"]["from"], &end["undo"]["to"]), (&json!(3), &json!(2)), "{result:#}");
     let (images, after) = images_and_uids(&world, 3).await?;

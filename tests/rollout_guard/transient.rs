@@ -3,13 +3,17 @@
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::ListParams};
-use lab::World;
+use lab::{Running, World};
 use serde_json::{Value, json};
 
-use crate::{
-    audit::{begin, changes},
-    runner::{documents, guard_json},
-};
+use crate::runner::{changes, documents, guard_json, start_json, until_watching};
+
+/// Begins a guard, and waits until it watches.
+async fn begin(world: &World, args: &[&str]) -> Result<Running> {
+    let running = start_json(world, args)?;
+    until_watching(world).await?;
+    Ok(running)
+}
 
 /// The one finding with this code that was told.
 #[track_caller]
@@ -59,7 +63,8 @@ async fn a_container_that_somebody_kills_comes_back() -> Result<()> {
     world.ready("deployment/web").await?;
     world.set_image("deployment/web", "registry.test/app:2").await?;
     world.ready("deployment/web").await?;
-    let pods = world.pods_ready(2).await?;
+    let mut pods = world.pods_ready(2).await?;
+    pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     // The window begins anew with the restart.
     let running = begin(&world, &["deployment/web", "--stable-for", "15s"]).await?;
     world.label_pod(&pods[0].name_any(), "sim.test/kill", Some("1")).await?;

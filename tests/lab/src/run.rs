@@ -54,6 +54,9 @@ pub struct Output {
     pub elapsed: Duration,
 }
 
+/// How long a program that did not end in time has to end after a Ctrl-C.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Prepares to run `program` with an empty home directory, no variable of ours and a closed standard input.
 pub fn run(program: &Path) -> Run {
     Run {
@@ -176,15 +179,23 @@ impl Running {
     /// It does not end in time.
     pub async fn end(self) -> Result<Output> {
         let Self { child, started, limit, home } = self;
-        let Ok(ended) = timeout(limit, child.wait_with_output()).await else {
-            bail!("the program did not end within {} s and was killed", limit.as_secs());
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let mut ending = std::pin::pin!(child.wait_with_output());
+        let Ok(ended) = timeout(limit, &mut ending).await else {
+            // What it said helps to see why.
+            pid.map(|pid| rustix::process::kill_process(pid, Signal::INT));
+            let said = match timeout(LAST_WORDS, ending).await {
+                Ok(Ok(ended)) => format!("\n{}{}", lossy(&ended.stdout), lossy(&ended.stderr)),
+                _ => String::new(),
+            };
+            bail!("the program did not end within {} s and was killed{said}", limit.as_secs());
         };
         let ended = ended?;
         drop(home);
         Ok(Output {
             code: ended.status.code(),
-            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+            stdout: lossy(&ended.stdout),
+            stderr: lossy(&ended.stderr),
             elapsed: started.elapsed(),
         })
     }
@@ -193,6 +204,10 @@ impl Running {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("the program has ended")?;
         Ok(rustix::process::kill_process(pid, signal)?)
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl fmt::Display for Output {

@@ -84,7 +84,7 @@ mod configuration {
         world.config_map("cfg", &json!({"size": "big"})).await?;
         refer_to_config(&world).await?;
         let message = "ConfigMap \"cfg\" has no key \"color\"";
-        let path = "spec.containers[main].env[COLOR]";
+        let path = "spec.containers[main].env[COLOR].valueFrom.configMapKeyRef.key";
         assert_eq!(undone(&world, &[]).await?, cause("ConfigMissing", "Fatal", path, message));
         Ok(())
     }
@@ -93,7 +93,7 @@ mod configuration {
     async fn a_config_map_that_is_not_there() -> Result<()> {
         let world = lacking_config("no-map", |_| "configmap \"cfg\" not found".to_owned()).await?;
         refer_to_config(&world).await?;
-        let path = "spec.containers[main].env[COLOR]";
+        let path = "spec.containers[main].env[COLOR].valueFrom.configMapKeyRef.name";
         let expected = cause("ConfigMissing", "Repeated", path, "ConfigMap \"cfg\" not found");
         assert_eq!(undone(&world, &[]).await?, expected);
         Ok(())
@@ -276,7 +276,7 @@ mod placement {
         world.apply(claim).await?;
         mount_claim(&world, "data").await?;
         let found = undone(&world, &["--stall-timeout", "3s"]).await?;
-        assert_eq!(found, cause("ClaimPending", "Timed", "spec.volumes[data]", "claim \"data\" is not bound"));
+        assert_eq!(found, cause("ClaimPending", "Timed", CLAIM, "claim \"data\" is not bound"));
         Ok(())
     }
 
@@ -285,9 +285,11 @@ mod placement {
         let world = serving("no-claim", |web| web).await?;
         mount_claim(&world, "nope").await?;
         let found = undone(&world, &["--stall-timeout", "3s"]).await?;
-        assert_eq!(found, cause("VolumeMissing", "Timed", "spec.volumes[data]", "claim \"nope\" not found"));
+        assert_eq!(found, cause("VolumeMissing", "Timed", CLAIM, "claim \"nope\" not found"));
         Ok(())
     }
+
+    const CLAIM: &str = "spec.volumes[data].persistentVolumeClaim.claimName";
 
     async fn mount_claim(world: &World, claim: &str) -> Result<()> {
         change_template(world, "deployment/web", |template| {

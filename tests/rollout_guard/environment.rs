@@ -13,19 +13,19 @@ use crate::{
 
 #[tokio::test]
 async fn an_unchanged_image_that_cannot_be_pulled_on_a_new_node() -> Result<()> {
-    let image = "registry.test/app:sim-imagepull-denied";
+    let image = "registry.test/app:sim-imagepull";
     let world = with_the_image_on_its_node("unchanged", image).await?;
     change_template(&world, "deployment/web", |template| {
         template["spec"]["containers"][0]["env"] = json!([{"name": "COLOR", "value": "blue"}]);
     })
     .await?;
     let why = "nothing that it can come from changed since revision 1";
-    check_kept(&world, image, image, "ImageUnauthorized", why).await
+    check_kept(&world, image, image, "ImageNotFound", why).await
 }
 
 #[tokio::test]
 async fn a_pull_that_fails_in_the_old_version_too() -> Result<()> {
-    let (old, new) = ("registry.test/app:sim-imagepull-denied.1", "registry.test/app:sim-imagepull-denied.2");
+    let (old, new) = ("registry.test/app:sim-imagepull.1", "registry.test/app:sim-imagepull.2");
     let world = with_the_image_on_its_node("both", old).await?;
     // A third pod of the old version comes to a node without the image.
     world.patch("deployment/web", &json!({"spec": {"replicas": 3}})).await?;
@@ -34,7 +34,7 @@ async fn a_pull_that_fails_in_the_old_version_too() -> Result<()> {
     };
     world.until_pods("a pod that cannot pull", |pods| pods.iter().any(fails)).await?;
     world.set_image("deployment/web", new).await?;
-    check_kept(&world, old, new, "ImageUnauthorized", "the pods of revision 1 fail too").await
+    check_kept(&world, old, new, "ImageNotFound", "the pods of revision 1 fail too").await
 }
 
 /// Two pods that serve, because their node has had the image for long; no other has, and nobody gets it any more.
@@ -54,7 +54,7 @@ async fn with_the_image_on_its_node(name: &str, image: &str) -> Result<World> {
 /// The guard says that it is the environment. The old pods serve on, and nothing was asked of the API server.
 async fn check_kept(world: &World, old: &str, new: &str, code: &str, why: &str) -> Result<()> {
     let before = world.workload("deployment/web").await?;
-    let (output, _, result) = guard_json(world, &["deployment/web"]).await?;
+    let (output, _, result) = guard_json(world, &["deployment/web", "--stall-timeout", "10s"]).await?;
     assert_eq!(output.code, Some(9), "{output}");
     let end = &result["rollouts"][0];
     let seen = (&end["outcome"], &end["undo"], &end["cause"]["code"]);

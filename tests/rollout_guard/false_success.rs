@@ -71,7 +71,7 @@ async fn check(world: &World, flags: &[&str], code: &str, message: &str, path: &
 
     assert_eq!(output.code, Some(7), "{output}");
     let was_complete = events.iter().any(|event| {
-        event["message"].as_str().is_some_and(|said| said.contains("successfully rolled out; must stay good for "))
+        event["message"].as_str().is_some_and(|said| said.contains("pods updated and available; must stay good for "))
     });
     assert!(was_complete, "it was found in the stability window: {output}");
     let end = &result["rollouts"][0];

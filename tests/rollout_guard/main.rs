@@ -1,7 +1,10 @@
 //! `kubectl rollout-guard` on the lab.
 
 mod after;
+mod audit;
+mod blocked;
 mod causes;
+mod daemon;
 mod environment;
 mod false_success;
 mod good;
@@ -15,5 +18,7 @@ mod rights;
 mod rivals;
 mod run;
 mod runner;
+mod stateful;
+mod transient;
 mod undo;
 mod undone;

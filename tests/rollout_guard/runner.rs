@@ -86,7 +86,7 @@ pub(crate) async fn image(world: &World, object: &str) -> Result<String> {
     Ok(image.context("no image")?.to_owned())
 }
 
-/// Runs kubectl as the world's own user, not as its tool, in its namespace.
+/// Runs the lab's kubectl with all rights, but not as the world's tool, in its namespace.
 pub(crate) async fn kubectl(world: &World, args: &[&str]) -> Result<Output> {
     lab::run(&lab::kubectl()?).kubeconfig(&world.lab().kubeconfig()).args(in_namespace(world, args)).output().await
 }

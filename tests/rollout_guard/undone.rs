@@ -56,8 +56,8 @@ async fn an_image_that_does_not_exist() -> Result<()> {
     let reason =
         "deployment/web: image \"nginx:1.17.23\" not found; undone: back on revision 1, now revision 3, verified";
     assert_eq!(result["reason"], reason);
-    let began = events.iter().find(|event| event["type"] == "UndoBegan").context("no UndoBegan")?;
-    assert_eq!(began["message"], "revision 1: 3 of 3 pods available now", "{output}");
+    let undo_began = events.iter().find(|event| event["type"] == "UndoBegan").context("no UndoBegan")?;
+    assert_eq!(undo_began["message"], "revision 1: 3 of 3 pods available now", "{output}");
 
     let old = (before.to_owned(), true);
     assert_eq!(pods_of(&world, "web").await?, [old.clone(), old.clone(), old.clone(), old], "none of the bad is left");
@@ -99,7 +99,7 @@ async fn an_undo_after_an_undo_passes_the_bad_version_over() -> Result<()> {
     assert!(shown.stdout.contains("nginx:1.17.23"), "kubectl goes back to the bad one: {shown}");
     let output = guard(&world, &["undo", "deployment/web", "--stable-for", "1s"]).await?;
     assert_eq!(output.code, Some(0), "{output}");
-    let last = "deployment/web: UNDONE: rolled back to revision 1, now revision 5, verified\n";
+    let last = "UNDONE: rolled back to revision 1, now revision 5, verified\n";
     assert!(output.stdout.ends_with(last), "{output}");
     assert_eq!(images(&world).await?, [bad, (4, "nginx:1.16.2"), (5, "nginx:1.16.1")].map(image));
     let now = ("nginx:1.16.1".to_owned(), true);

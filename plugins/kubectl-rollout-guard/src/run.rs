@@ -21,7 +21,7 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
     let wanted = flags.resolve()?;
     // What is not there yet the command may make.
     let (_, observed) = observe(&wanted, shell).await?;
-    let before = templates(&observed);
+    let (before, view) = (templates(&observed), observed.view);
     let failed = execute(&flags, shell).await?;
     let Look { connection, mut observed, mut errors } = look(&wanted, shell).await?;
     let is_changed = |target: &(RolloutKind, ObjectName), observed: &ObservedRollouts| {
@@ -32,6 +32,7 @@ pub(crate) async fn run(flags: RunFlags, shell: &mut Shell) -> Result<Exit, CliE
             (now, _) => now.is_some(),
         }
     };
+    observed.view.remember_ready(&view, observed.taken_at);
     let changed: Vec<_> = observed.targets.iter().filter(|target| is_changed(target, &observed)).cloned().collect();
     observed.targets = changed;
     if observed.targets.is_empty() {

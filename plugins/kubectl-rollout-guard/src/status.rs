@@ -55,7 +55,9 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     exits.extend(statuses.iter().filter_map(|status| Exit::of_code(status.exit_code)));
     let several = statuses.len() > 1;
     for (position, status) in statuses.iter().enumerate() {
-        if position > 0 && flags.output.output.is_none() {
+        let is_long = |status: &RolloutStatus| !matches!(status.phase, RolloutPhase::Complete);
+        let is_apart = position > 0 && (is_long(status) || is_long(&statuses[position - 1]));
+        if is_apart && flags.output.output.is_none() {
             shell.printer.out.line("");
         }
         match flags.output.output {

@@ -53,12 +53,11 @@ fn build(package: &str, binary: &str) -> Result<PathBuf> {
     // The directory `debug` belongs to the profile `dev`.
     let profile_name = if profile == "debug" { "dev" } else { &profile };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // What cargo tells a test about its package. Build scripts that read it would run again, and all that follows them.
-    for (variable, _) in env::vars_os() {
-        let name = variable.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            cargo.env_remove(&variable);
-        }
+    // What `cargo test` says of the running test. Build scripts that look at it would run again, here and in the next
+    // `cargo test`, and everything above them would be compiled twice a time.
+    let is_about_us = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_about_us)) {
+        cargo.env_remove(name);
     }
     let output = cargo
         .args(["build", "--quiet", "--package", package, "--bin", binary, "--profile", profile_name, "--target-dir"])

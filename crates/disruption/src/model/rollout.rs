@@ -132,6 +132,8 @@ pub struct RolloutCounts {
     pub available: i32,
     /// Pods that stop; none where the server does not count them.
     pub terminating: Option<i32>,
+    /// Nodes with a pod of a `DaemonSet` that should have none, and which it does not count among its desired ones.
+    pub misscheduled: i32,
 }
 
 /// A condition of a workload or of a pod.
@@ -363,6 +365,7 @@ fn of_deployment(deployment: apps::Deployment, common: impl FnOnce(ObjectMeta) -
             ready: status.ready_replicas.unwrap_or_default(),
             available: status.available_replicas.unwrap_or_default(),
             terminating: status.terminating_replicas,
+            misscheduled: 0,
         },
         conditions: conditions.collect(),
         ..common(metadata)
@@ -393,6 +396,7 @@ fn of_stateful_set(set: apps::StatefulSet, common: impl FnOnce(ObjectMeta) -> Ro
             updated: status.updated_replicas.unwrap_or_default(),
             ready: status.ready_replicas.unwrap_or_default(),
             available: status.available_replicas.unwrap_or_default(),
+            misscheduled: 0,
             terminating: None,
         },
         current_revision: status.current_revision.filter(|name| !name.is_empty()).map(VersionKey),
@@ -423,6 +427,7 @@ fn of_daemon_set(set: apps::DaemonSet, common: impl FnOnce(ObjectMeta) -> Rollou
         min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
         history_limit: spec.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT),
         counts: RolloutCounts {
+            misscheduled: status.number_misscheduled,
             current: status.current_number_scheduled,
             updated: status.updated_number_scheduled.unwrap_or_default(),
             ready: status.number_ready,

@@ -119,7 +119,7 @@ fn changes_behind(finding: &Finding, before: &Value, after: &Value) -> Vec<Chang
         |change: &Change| places.iter().position(|place| place.holds(&change.path, finding.container.as_deref()));
     let changes = changes(before, after).into_iter().filter(|change| matters(&change.path));
     let mut ranked: Vec<(usize, Change)> = changes.filter_map(|change| Some((rank(&change)?, change))).collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.sort_by_key(|(rank, change)| (*rank, is_own_name(&change.path)));
     let found: Vec<Change> = ranked.into_iter().map(|(_, change)| change).collect();
     if matches!(finding.code, Code::ConfigMissing | Code::VolumeMissing) {
         return changes_of_named(finding, before, after, found);
@@ -171,6 +171,11 @@ impl Place {
 fn in_container(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("spec.containers[").or_else(|| path.strip_prefix("spec.initContainers["))?;
     rest.split_once(']').map(|(name, field)| (name, field.trim_start_matches('.')))
+}
+
+/// Whether a path leads to the name that an item of a list goes by in the path itself, which tells nothing more.
+fn is_own_name(path: &str) -> bool {
+    path.ends_with("].name")
 }
 
 /// Whether what a path leads to can make a difference to pods that start and run.
@@ -569,18 +574,18 @@ mod tests {
             &[("/spec/imagePullSecrets", json!([{"name": "p"}]))],
             &["spec.imagePullSecrets[p].name"],
         );
-        check(Code::ConfigMissing, &all(), &[env_name, env_path]);
-        check(Code::OutOfMemory, &all(), &[limit, image_path, env_name, env_path, request, sum]);
-        check(Code::NotReady, &all(), &[period, image_path, env_name, env_path, limit, request, sum, label, disk]);
+        check(Code::ConfigMissing, &all(), &[env_path, env_name]);
+        check(Code::OutOfMemory, &all(), &[limit, image_path, env_path, env_name, request, sum]);
+        check(Code::NotReady, &all(), &[period, image_path, env_path, env_name, limit, request, sum, label, disk]);
         check(
             Code::LivenessFailed,
             &all(),
-            &[image_path, env_name, env_path, period, limit, request, sum, label, disk],
+            &[image_path, env_path, env_name, period, limit, request, sum, label, disk],
         );
         let get = json!({"periodSeconds": 1, "httpGet": {"path": "/"}});
         let path = "spec.containers[web].readinessProbe.httpGet.path";
         check(Code::NotReady, &[("/spec/containers/0/readinessProbe", get)], &[path, period]);
-        check(Code::CrashLoop, &all(), &[image_path, env_name, env_path, period, limit, request, sum, label, disk]);
+        check(Code::CrashLoop, &all(), &[image_path, env_path, env_name, period, limit, request, sum, label, disk]);
         check(Code::NoRoom, &all(), &[disk, request, limit, label]);
         check(Code::NoNodeMatches, &[image(), env()], &[]);
         check(Code::QuotaExceeded, &all(), &[limit, request]);

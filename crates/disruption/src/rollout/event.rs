@@ -152,7 +152,7 @@ pub struct PodRow {
     pub created_at: Option<Timestamp>,
 }
 
-/// A warning of the cluster, told once however often it came.
+/// A warning of the cluster, told once however often it came and of however many pods that fail alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// What it is about, such as `pod/web-1`.

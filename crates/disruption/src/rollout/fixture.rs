@@ -95,6 +95,12 @@ impl Scene {
         self
     }
 
+    /// So many nodes have a pod of a `DaemonSet` that should have none.
+    pub(super) fn misscheduled(mut self, nodes: i32) -> Self {
+        self.rollout.counts.misscheduled = nodes;
+        self
+    }
+
     pub(super) fn unobserved(mut self) -> Self {
         self.rollout.generation = 2;
         self

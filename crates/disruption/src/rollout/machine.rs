@@ -145,11 +145,11 @@ impl Guard {
                     self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
                 }
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.uid() == &uid) {
-                    track.take_in_patch(answer, self.now);
+                    self.actions.extend(track.take_in_patch(answer, self.now).map(Action::Tell));
                 }
             }
             Input::PodDeleted { pod, answer } => {
-                self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer));
+                self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer, self.now));
             }
             Input::LookedUp { wanted, found } => {
                 self.tracks.iter_mut().for_each(|track| track.take_in_look(&wanted, &found));

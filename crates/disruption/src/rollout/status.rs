@@ -91,7 +91,7 @@ pub fn progress(subject: &Subject<'_>) -> Progress {
     let excepted = excepted_nodes(subject, &pods);
     let is_eligible = |pod: &&PodStatus| pod.node.as_ref().is_none_or(|node| !excepted.contains(node));
     let eligible: Vec<&PodStatus> = pods.iter().copied().filter(is_eligible).collect();
-    let eligible_desired = (rollout.replicas - count(excepted.len())).max(0);
+    let eligible_desired = desired_elsewhere(subject, &excepted, &eligible);
     let (all, decisive) = if subject.knows_versions() {
         (Tally::of_pods(subject, &pods, rollout.replicas), Tally::of_pods(subject, &eligible, eligible_desired))
     } else {
@@ -309,6 +309,24 @@ fn partition(rollout: &Rollout) -> i32 {
     }
 }
 
+/// How many pods there should be on nodes that are not excepted.
+///
+/// The controller counts a node that does not answer until it has its taint (`unreachable:NoSchedule`), which a
+/// `DaemonSet` does not tolerate: from then on the pod there is misscheduled. A healthy node may get such a taint, too: its
+/// pod stays, and gets the new version like any other.
+fn desired_elsewhere(subject: &Subject<'_>, excepted: &BTreeSet<&NodeName>, eligible: &[&PodStatus]) -> i32 {
+    let Rollout { kind, replicas, counts, .. } = subject.rollout;
+    if *kind != RolloutKind::DaemonSet {
+        return *replicas;
+    }
+    let counted = (count(excepted.len()) - counts.misscheduled).max(0);
+    let version = subject.version();
+    let is_new = |pod: &&&PodStatus| version.is_some() && subject.version_of(pod).as_ref() == version;
+    let there = eligible.iter().filter(is_new).filter(|pod| !pod.is_terminating()).count();
+    let desired = (replicas - counted).max(0);
+    if desired == 0 { 0 } else { desired.max(count(there)) }
+}
+
 /// The nodes with pods of a `DaemonSet` that are not Ready.
 fn excepted_nodes<'p>(subject: &Subject<'_>, pods: &[&'p PodStatus]) -> BTreeSet<&'p NodeName> {
     let is_unready = |node: &&NodeName| subject.node(node).is_some_and(|node| !node.ready);
@@ -324,6 +342,10 @@ fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration
         return None;
     }
     let needed = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
+    // The time comes from the node, whose clock may be ahead.
+    if needed.is_zero() {
+        return Some(SignedDuration::ZERO);
+    }
     Some(needed - pod.ready_since().map_or(SignedDuration::ZERO, |since| subject.now.duration_since(since)))
 }
 
@@ -561,6 +583,9 @@ mod tests {
         check(&scene, false, "2 of 2 pods updated, 2 ready, 1 available; the rest in 7s");
         assert_eq!(progress(&scene.subject()).available_in, Some(SignedDuration::from_secs(7)));
         check(&two(&["2 ready=10", "2 ready=11"]), true, "2 of 2 pods updated and available");
+        // Without `minReadySeconds` it counts at once, whatever the node's clock says.
+        let at_once = Scene::of(RolloutKind::Deployment, &json!({"replicas": 1})).pods(&["2 ready=-3"]);
+        check(&at_once, true, "1 of 1 pods updated and available");
         // Those that go do not count down.
         check(&two(&["2 unready", "1 ready=3"]), false, "1 of 2 pods updated, 0 ready, 0 available, 1 old");
     }
@@ -622,6 +647,21 @@ mod tests {
             Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 1})).pods(&["2 unready n1"]).node_not_ready("n1");
         check(&unproven, false, "1 of 1 pods updated, 0 ready, 0 available; except node n1, which is not Ready");
         check(&Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 0})), true, "no pods wanted");
+    }
+
+    /// Once a node that does not answer has its taint, the controller does not count it any more.
+    #[test]
+    fn daemon_sets_beyond_what_is_desired() {
+        let two = |pods: &[&str]| Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 2})).pods(pods).misscheduled(1);
+        let lost = |pods: &[&str]| two(pods).node_not_ready("n3");
+        let except = "2 of 2 pods updated and available; except node n3, which is not Ready";
+        check(&lost(&["2 ready n1", "2 ready n2", "1 stopping n3"]), true, except);
+        check(&lost(&["2 ready n1", "2 ready n2", "2 unready n3"]), true, except);
+        let halfway = lost(&["2 ready n1", "1 ready n2", "1 stopping n3"]);
+        assert!(!progress(&halfway.subject()).is_complete);
+        // n3 answers, and has a taint of its own.
+        check(&two(&["2 ready n1", "2 ready n2", "2 ready n3"]), true, "3 of 2 pods updated and available");
+        assert!(!progress(&two(&["2 ready n1", "2 unready n2", "2 ready n3"]).subject()).is_complete);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Clocks {
     farthest: Farthest,
     progressed_at: Timestamp,
     complete_since: Option<Timestamp>,
+    /// When it was complete last.
+    complete_until: Option<Timestamp>,
     sightings: BTreeMap<Sighting, Seen>,
     readiness: BTreeMap<Uid, Readiness>,
     /// Failures of containers before the watch began, where their pods were well then.
@@ -211,6 +213,7 @@ impl Clocks {
             farthest: Farthest::NOWHERE,
             progressed_at: last_progress(subject),
             complete_since: None,
+            complete_until: None,
             sightings: BTreeMap::new(),
             readiness: BTreeMap::new(),
             forgiven: BTreeMap::new(),
@@ -218,11 +221,12 @@ impl Clocks {
             anew_at: None,
             seen_ready: BTreeSet::new(),
         };
-        let progressed_at = clocks.progressed_at;
-        // What a finished rollout's pods went through before is no sign of this watch.
+        // What a finished rollout's pods went through before is no sign of this watch, nor is how long ago it finished.
         if complete_since.is_some() {
+            clocks.progressed_at = subject.now;
             clocks.forgive(subject);
         }
+        let progressed_at = clocks.progressed_at;
         clocks.observe(subject, findings, progress);
         clocks.progressed_at = progressed_at;
         clocks.complete_since = complete_since;
@@ -272,11 +276,14 @@ impl Clocks {
         }
         let restarts = new_pods.iter().map(|pod| pod.restarts()).sum();
         match (progress.is_complete, self.complete_since) {
-            (false, _) => self.complete_since = None,
+            (false, Some(_)) => {
+                self.complete_since = None;
+                self.complete_until = Some(now);
+            }
             (true, None) => self.complete_since = Some(now),
             // It has to stay good from here on.
             (true, Some(_)) if restarts > self.restarts => self.complete_since = Some(now),
-            (true, Some(_)) => {}
+            (false, None) | (true, Some(_)) => {}
         }
         self.restarts = restarts;
     }
@@ -327,7 +334,13 @@ impl Clocks {
         deadline_has_passed: bool,
     ) -> Option<Timestamp> {
         let seen = self.sightings.get(&sighting(finding)).map_or(subject.now, |seen| seen.since);
-        let without_progress = |time: SignedDuration| Some(self.progressed_at + time);
+        // A pod that fails after the rollout was complete begins its own time then. Who becomes Ready by turns makes it
+        // complete again and again.
+        let proceeded_at = match finding.code {
+            Code::ReadinessFlaps => self.progressed_at,
+            _ => self.complete_until.map_or(self.progressed_at, |until| until.max(self.progressed_at)),
+        };
+        let without_progress = |time: SignedDuration| Some(proceeded_at + time);
         match finding.class {
             Class::Fatal => Some(seen + HELD),
             // Between two versions of a `Recreate` nobody answers: what counts is who answers afterwards.
@@ -416,13 +429,14 @@ fn sighting(finding: &Finding) -> Sighting {
     (finding.code, finding.pod.as_ref().map(|pod| pod.name.clone()), finding.container.clone())
 }
 
-/// When a rollout came farther the last time, as far as objects tell.
+/// When a rollout came farther the last time, as far as objects tell. A pod that is not Ready any more was, until then.
 fn last_progress(subject: &Subject<'_>) -> Timestamp {
     let current = subject.current().and_then(|revision| revision.created_at);
     let pods = subject.new_pods();
     let of_pods = pods.iter().flat_map(|pod| {
         let placed = pod.condition("PodScheduled").filter(|condition| condition.status == "True");
-        [pod.created_at, placed.and_then(|condition| condition.changed_at), pod.ready_since()]
+        let readiness = pod.condition("Ready").and_then(|condition| condition.changed_at);
+        [pod.created_at, placed.and_then(|condition| condition.changed_at), readiness]
     });
     let controllers = subject.rollout.condition("Progressing").filter(|condition| condition.status == "True");
     let latest = of_pods.chain([current, controllers.and_then(|condition| condition.updated_at)]).flatten().max();
@@ -469,5 +483,66 @@ impl Farthest {
         self.available = self.available.max(*available);
         self.old_gone = self.old_gone.max(*old_gone);
         *self != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::rollout::{
+        scene::{Scene, template},
+        status,
+    };
+
+    /// One pod, Ready two hours before the look; and the same pod when it is not Ready any more.
+    fn scene(is_ready: bool) -> Scene {
+        let running = json!({"running": {"startedAt": "2026-01-01T11:59:40Z"}});
+        let status = json!([{"name": "web", "ready": is_ready, "restartCount": 0, "image": "", "imageID": "", "state": running}]);
+        let scene = Scene::new(RolloutKind::Deployment, &template("x:2")).set("/spec/replicas", 1);
+        let scene = scene.revision(1, &template("x:1"), 0, 0).revision(2, &template("x:2"), 1, i32::from(is_ready));
+        scene.pod("web-1", 2, is_ready, &status)
+    }
+
+    fn at(scene: &Scene, now: &str, look: impl FnOnce(&Subject<'_>, &[Finding], &Progress)) {
+        scene.look(|subject| {
+            let mut subject = subject.clone();
+            subject.now = now.parse().unwrap();
+            look(&subject, &diagnose::diagnose(&subject), &status::progress(&subject));
+        });
+    }
+
+    #[test]
+    fn a_finished_rollout_has_its_time_anew() {
+        let limits = Limits { stall: SignedDuration::from_mins(2), max_restarts: 3, stable_for: None };
+        let mut clocks = None;
+        at(&scene(true), "2026-01-01T14:00:00Z", |subject, findings, progress| {
+            assert!(progress.is_complete);
+            clocks = Some(Clocks::begin(subject, findings, progress));
+        });
+        let mut clocks = clocks.unwrap();
+        let mut check = |now: &str, expected: Phase| {
+            at(&scene(false), now, |subject, findings, progress| {
+                clocks.observe(subject, findings, progress);
+                assert_eq!(judge(subject, findings, progress, &clocks, &limits).phase, expected, "{now}");
+            });
+        };
+        check("2026-01-01T14:00:05Z", Phase::Progressing);
+        check("2026-01-01T14:10:04Z", Phase::Progressing);
+        check("2026-01-01T14:10:05Z", Phase::Stalled);
+    }
+
+    #[test]
+    fn a_pod_that_was_ready_until_now_has_its_time() {
+        let limits = Limits { stall: SignedDuration::from_mins(2), max_restarts: 3, stable_for: None };
+        let check = |now: &str, expected: Phase| {
+            at(&scene(false), now, |subject, findings, progress| {
+                let clocks = Clocks::begin(subject, findings, progress);
+                assert_eq!(judge(subject, findings, progress, &clocks, &limits).phase, expected, "{now}");
+            });
+        };
+        check("2026-01-01T12:09:49Z", Phase::Progressing);
+        check("2026-01-01T12:09:50Z", Phase::Stalled);
     }
 }

@@ -1,6 +1,6 @@
 //! What was seen of rollouts in one namespace, and what belongs to one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -23,6 +23,7 @@ pub struct View {
     nodes: BTreeMap<NodeName, Node>,
     /// Kinds that could not be read: none of their objects were seen, which means nothing.
     pub unknown: BTreeMap<Kind, Unreadable>,
+    ready_before: BTreeSet<(Uid, VersionKey)>,
 }
 
 /// One workload with everything that belongs to it at one moment.
@@ -147,6 +148,20 @@ impl View {
         incidents.sort_by_key(|incident| incident.last_at);
         let current = current(rollout, &revisions);
         Subject { now, rollout, revisions, current, pods, incidents, nodes: &self.nodes, unknown: &self.unknown }
+    }
+
+    /// Takes over from an earlier look which versions had Ready pods then: those pods may be gone by now.
+    pub fn remember_ready(&mut self, before: &Self, now: Timestamp) {
+        for rollout in before.rollouts() {
+            let subject = before.subject(rollout, now);
+            let ready = subject.pods.iter().filter(|pod| pod.is_ready()).filter_map(|pod| subject.version_of(pod));
+            self.ready_before.extend(ready.map(|version| (rollout.uid.clone(), version)));
+        }
+    }
+
+    /// The versions of a workload that had Ready pods in an earlier look.
+    pub fn ready_before(&self, rollout: &Uid) -> impl Iterator<Item = VersionKey> {
+        self.ready_before.iter().filter(move |(uid, _)| uid == rollout).map(|(_, version)| version.clone())
     }
 
     /// The newest time that any object tells: the moment of a file that does not say.

@@ -2,7 +2,7 @@
 
 use crate::{
     diagnose::{Code, Finding},
-    model::{ContainerRole, ContainerState, ContainerStatus, Phase, PodStatus},
+    model::{ContainerRole, ContainerState, ContainerStatus, Incident, Phase, PodStatus},
     rollout::{
         event::{Evidence, PodRow, Warning},
         secrets::without_tokens,
@@ -118,19 +118,25 @@ fn warnings(subject: &Subject<'_>) -> Vec<Warning> {
     let since = subject.current().and_then(|revision| revision.created_at);
     // The kubelet follows each of its errors with the bare word for it.
     let is_bare = |message: &str| message.strip_prefix("Error: ").is_some_and(|word| !word.contains(' '));
-    let mut told: Vec<Warning> = Vec::new();
+    // Pods that fail alike differ in what they are called.
+    let likeness = |incident: &Incident| {
+        let message = incident.message.replace(&incident.about.name, "").replace(&incident.about.uid.0, "");
+        (incident.reason.clone(), message)
+    };
+    let mut told: Vec<((String, String), Warning)> = Vec::new();
     let warnings = subject.incidents.iter().filter(|incident| incident.is_warning && incident.last_at >= since);
     for incident in warnings.filter(|incident| !is_bare(&incident.message)) {
         let about = format!("{}/{}", incident.about.kind.to_lowercase(), incident.about.name);
-        let message = without_tokens(&incident.message);
-        let is_same = |warning: &Warning| (&warning.reason, &warning.message) == (&incident.reason, &message);
-        let before = told.iter().position(is_same).map(|at| told.remove(at).count);
-        told.push(Warning {
+        let alike = likeness(incident);
+        let before = told.iter().position(|(other, _)| *other == alike).map(|at| told.remove(at).1.count);
+        let warning = Warning {
             about,
             reason: incident.reason.clone(),
-            message,
+            message: without_tokens(&incident.message),
             count: before.unwrap_or_default() + incident.count,
-        });
+        };
+        told.push((alike, warning));
     }
-    told.split_off(told.len().saturating_sub(MOST_WARNINGS))
+    let last = told.split_off(told.len().saturating_sub(MOST_WARNINGS));
+    last.into_iter().map(|(_, warning)| warning).collect()
 }

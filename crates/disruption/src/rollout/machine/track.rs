@@ -1,6 +1,6 @@
 //! One workload on its way: watched, proven bad, brought back, verified.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -108,17 +108,43 @@ struct UndoUnderWay {
     bad_template: Value,
     is_verified: bool,
     /// Pods that were asked to go because they hold up a `StatefulSet`.
-    unblocked: BTreeSet<Uid>,
+    unblocked: BTreeMap<Uid, Unblocking>,
+}
+
+/// The deletion of a pod that holds up a `StatefulSet`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unblocking {
+    /// It was asked for, as the pod was in this version.
+    Asked(String),
+    /// The pod was not in this version any more: it is looked at again once it is seen in another one.
+    Changed(String),
+    /// Nobody decided: it is asked for again then.
+    Later(Timestamp),
+    /// The server refuses, in its words.
+    Refused(String),
 }
 
 /// What was told already.
 #[derive(Debug, Clone, Default)]
 struct Told {
     has_begun: bool,
-    progress: Option<(RolloutPods, String)>,
+    progress: Option<ToldProgress>,
+    /// What would be told of its progress now.
+    news: String,
+    /// When that is due, if it was not told yet.
+    news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
     end: bool,
     notes: BTreeSet<String>,
+}
+
+/// What was told of a rollout's progress last.
+#[derive(Debug, Clone)]
+struct ToldProgress {
+    counts: RolloutPods,
+    message: String,
+    is_complete: bool,
+    at: Timestamp,
 }
 
 /// A log that is being read.
@@ -136,8 +162,20 @@ const TRIES: u32 = 5;
 /// How long to wait before a change is asked for again.
 const PAUSE_BETWEEN_TRIES: SignedDuration = SignedDuration::from_secs(1);
 
+/// Numbers that change several times a second are told once a second.
+const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
+
 /// How long a log may take: it is read for people, and the undo does not wait for it.
 const LOG_PATIENCE: SignedDuration = SignedDuration::from_secs(3);
+
+impl Unblocking {
+    const fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Later(at) => Some(*at),
+            Self::Asked(_) | Self::Changed(_) | Self::Refused(_) => None,
+        }
+    }
+}
 
 impl Track {
     /// Begins with a workload as it is seen; none where it is not there.
@@ -145,6 +183,8 @@ impl Track {
         let rollout = view.rollout(target.kind, &target.name)?;
         let subject = view.subject(rollout, now);
         let (findings, progress) = (diagnose::diagnose(&subject), status::progress(&subject));
+        let mut clocks = Clocks::begin(&subject, &findings, &progress);
+        clocks.seen_ready.extend(view.ready_before(&rollout.uid));
         Some(Self {
             kind: target.kind,
             name: target.name.clone(),
@@ -153,7 +193,7 @@ impl Track {
             template: rollout.template.clone(),
             writers: rollout.writers.clone(),
             revision: subject.current().and_then(|revision| revision.number),
-            clocks: Clocks::begin(&subject, &findings, &progress),
+            clocks,
             stage: match target.task {
                 Task::Guard => Stage::Watching,
                 Task::Undo { to } => checking(&subject, to),
@@ -190,7 +230,8 @@ impl Track {
             _ if !is_seeing => None,
             Stage::Changing { next_at, .. } => *next_at,
             Stage::Ended(_) => None,
-            _ => self.wake,
+            Stage::Watching | Stage::Verifying => [self.wake, self.told.news_at].into_iter().flatten().min(),
+            Stage::Checking { .. } => self.wake,
         };
         [stage, self.log.as_ref().map(|log| log.until)].into_iter().flatten().min()
     }
@@ -367,16 +408,26 @@ impl Track {
             }
             _ => progress.message.clone(),
         };
-        let told = (progress.counts, message);
+        self.told.news.clone_from(&message);
+        self.told.news_at = None;
+        let (counts, is_complete) = (progress.counts, verdict.complete_since.is_some());
         // A countdown is no news.
-        let is_news = self.told.progress.as_ref().is_none_or(|(counts, message)| {
-            *counts != told.0 || (progress.available_in.is_none() && *message != told.1)
-        });
-        if is_news {
-            let (counts, message) = told.clone();
-            actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
-            self.told.progress = Some(told);
+        let is_news =
+            self.told.progress.as_ref().is_none_or(|told| {
+                told.counts != counts || (progress.available_in.is_none() && told.message != message)
+            });
+        // Its end says more.
+        if !is_news || verdict.phase == Phase::Complete {
+            return;
         }
+        let now = surroundings.now;
+        let last = self.told.progress.as_ref().filter(|told| told.is_complete == is_complete);
+        if let Some(due) = last.map(|told| told.at + PAUSE_BETWEEN_NUMBERS).filter(|due| *due > now) {
+            self.told.news_at = Some(due);
+            return;
+        }
+        self.told.progress = Some(ToldProgress { counts, message: message.clone(), is_complete, at: now });
+        actions.push(Action::Tell(Event::Progressed { workload: self.workload.clone(), counts, message }));
     }
 
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
@@ -432,10 +483,11 @@ impl Track {
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
+            let why = if blame.is_to_blame { "which is not the version's fault" } else { &blame.sentence };
             let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
             let message = match target {
                 Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
-                _ => format!("{message}; {}: not undone", blame.sentence),
+                _ => format!("{message}; {why}: not undone"),
             };
             return self.not_undone(message, subject, surroundings);
         }
@@ -553,7 +605,7 @@ impl Track {
                     template: revision.template.clone(),
                     bad_template: rollout.template.clone(),
                     is_verified: false,
-                    unblocked: BTreeSet::new(),
+                    unblocked: BTreeMap::new(),
                 });
                 patch::undo(rollout, revision, &cause, bad)
             }
@@ -568,13 +620,15 @@ impl Track {
     }
 
     /// Takes in the answer to a change.
-    pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) {
-        let Stage::Changing { change, tries, .. } = self.stage else { return };
+    pub(super) fn take_in_patch(&mut self, answer: RolloutAnswer, now: Timestamp) -> Option<Event> {
+        let Stage::Changing { change, tries, .. } = self.stage else { return None };
         let again = Stage::Changing { change, next_at: Some(now + PAUSE_BETWEEN_TRIES), tries };
         let (exit, message) = match answer {
             RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) if self.stands(change, &rollout) => {
                 self.writers = rollout.writers;
-                return self.take_in_done(change, now);
+                self.take_in_done(change, now);
+                let workload = self.workload.clone();
+                return (change == Change::Pause).then_some(Event::RolloutPaused { workload });
             }
             RolloutAnswer::Stands(_) => {
                 (Exit::UndoUnverified, "the server accepted the change, but it does not stand".to_owned())
@@ -582,12 +636,12 @@ impl Track {
             // Somebody else wrote in between: it is decided again on what stands now.
             RolloutAnswer::Changed(_) if tries < TRIES => {
                 self.stage = Stage::Changing { change, next_at: Some(now), tries };
-                return;
+                return None;
             }
             RolloutAnswer::Changed(_) => (Exit::NotUndone, "somebody else kept changing it".to_owned()),
             RolloutAnswer::Trouble(_) if tries < TRIES => {
                 self.stage = again;
-                return;
+                return None;
             }
             RolloutAnswer::Trouble(trouble) => (Exit::NotUndone, trouble.message),
             RolloutAnswer::Deleted => (Exit::Superseded, "it was deleted meanwhile".to_owned()),
@@ -598,6 +652,7 @@ impl Track {
         let outcome = if exit == Exit::Superseded { RolloutOutcome::Gone } else { RolloutOutcome::NotUndone };
         let message = self.with_cause(&message);
         self.stage = Stage::Ended(Ending { outcome, exit, message, next: Vec::new(), at: now });
+        None
     }
 
     /// Whether a workload is as a change should make it.
@@ -653,7 +708,16 @@ impl Track {
         if !surroundings.is_seeing {
             return;
         }
-        self.unblock(subject, actions);
+        self.unblock(subject, surroundings, actions);
+        if let Some(why) = self.refused_unblocking(subject) {
+            let to = self.undo.as_ref().map_or(0, |undo| undo.to);
+            let message = format!("undone to revision {to}, but {why}");
+            let next = delete_stuck_pod(subject).into_iter().collect();
+            return self.finish(RolloutOutcome::UndoFailed, Exit::UndoUnverified, message, next, surroundings);
+        }
+        let retry = self.undo.iter().flat_map(|undo| undo.unblocked.values()).filter_map(Unblocking::retry_at);
+        let retry = retry.filter(|at| *at > surroundings.now);
+        self.wake = self.wake.into_iter().chain(retry).min();
         match verdict.phase {
             Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
@@ -691,15 +755,24 @@ impl Track {
 
     /// A `StatefulSet` with ordered pods waits for ever for a pod of the bad version to become Ready (k/k#67250): exactly
     /// that one is deleted, one at a time, and never one that is Ready.
-    fn unblock(&mut self, subject: &Subject<'_>, actions: &mut Vec<Action<Event>>) {
-        let Some(stuck) = stuck_pod(subject) else { return };
-        let Some(undo) = &mut self.undo else { return };
-        if undo.unblocked.insert(stuck.uid.clone()) {
-            actions.push(Action::DeletePod {
-                pod: stuck.name.clone(),
-                uid: stuck.uid.clone(),
-                resource_version: stuck.resource_version.clone(),
-            });
+    fn unblock(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        let (Some(stuck), Some(undo)) = (stuck_pod(subject), &mut self.undo) else { return };
+        let is_due = match undo.unblocked.get(&stuck.uid) {
+            None => true,
+            Some(Unblocking::Asked(_) | Unblocking::Refused(_)) => false,
+            Some(Unblocking::Changed(version)) => *version != stuck.resource_version,
+            Some(Unblocking::Later(at)) => *at <= surroundings.now,
+        };
+        if !is_due {
+            return;
+        }
+        let asked = Unblocking::Asked(stuck.resource_version.clone());
+        actions.push(Action::DeletePod {
+            pod: stuck.name.clone(),
+            uid: stuck.uid.clone(),
+            resource_version: stuck.resource_version.clone(),
+        });
+        if undo.unblocked.insert(stuck.uid.clone(), asked).is_none() {
             actions.push(Action::Tell(Event::PodUnblocked {
                 workload: self.workload.clone(),
                 pod: stuck.name.name.clone(),
@@ -707,12 +780,31 @@ impl Track {
         }
     }
 
-    /// Takes in the answer to the deletion of a stuck pod: one that changed meanwhile is looked at again.
-    pub(super) fn take_in_deletion(&mut self, pod: &Uid, answer: &RemovalAnswer) {
-        let is_open = matches!(answer, RemovalAnswer::Conflict(_) | RemovalAnswer::Trouble(_));
-        if let (true, Some(undo)) = (is_open, &mut self.undo) {
-            undo.unblocked.remove(pod);
+    /// Why the server does not let the pod go that holds up a `StatefulSet`.
+    fn refused_unblocking(&self, subject: &Subject<'_>) -> Option<String> {
+        let stuck = stuck_pod(subject)?;
+        match self.undo.as_ref()?.unblocked.get(&stuck.uid)? {
+            Unblocking::Refused(why) => Some(format!("pod {} must be deleted by hand: {why}", stuck.name.name)),
+            _ => None,
         }
+    }
+
+    /// Takes in the answer to the deletion of a stuck pod: one that changed meanwhile is looked at again.
+    pub(super) fn take_in_deletion(&mut self, pod: &Uid, answer: &RemovalAnswer, now: Timestamp) {
+        let Some(unblocking) = self.undo.as_mut().and_then(|undo| undo.unblocked.get_mut(pod)) else { return };
+        let Unblocking::Asked(version) = unblocking else { return };
+        *unblocking = match answer {
+            RemovalAnswer::Accepted | RemovalAnswer::NotFound => return,
+            RemovalAnswer::Conflict(_) => Unblocking::Changed(std::mem::take(version)),
+            RemovalAnswer::Trouble(trouble) => {
+                Unblocking::Later(now + trouble.retry_after.unwrap_or(PAUSE_BETWEEN_TRIES))
+            }
+            RemovalAnswer::BudgetForbids(why)
+            | RemovalAnswer::SeveralBudgets(why)
+            | RemovalAnswer::NamespaceTerminating(why)
+            | RemovalAnswer::Forbidden(why)
+            | RemovalAnswer::Denied(why) => Unblocking::Refused(why.clone()),
+        };
     }
 
     /// Takes in whether an object is there that a target needs.
@@ -785,8 +877,7 @@ impl Track {
     /// The time of the whole command is over: a rollout that is still watched is unfinished.
     pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
         if self.is_watching() {
-            let last = self.told.progress.as_ref().map(|(_, message)| message.clone()).unwrap_or_default();
-            let message = format!("the time is over: {last}");
+            let message = format!("the time is over: {}", self.told.news);
             let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
             self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
         }
@@ -877,7 +968,7 @@ fn stuck_pod<'a>(subject: &Subject<'a>) -> Option<&'a PodStatus> {
         return None;
     }
     let wanted = subject.rollout.update_revision.as_ref()?;
-    let lowest = partition.unwrap_or_default().max(start);
+    let lowest = start.saturating_add(partition.unwrap_or_default());
     let mut pods: Vec<(i32, &PodStatus)> = subject.pods.iter().filter_map(|pod| Some((pod.ordinal()?, *pod))).collect();
     pods.sort_by_key(|(ordinal, _)| *ordinal);
     let (ordinal, pod) = pods.into_iter().find(|(_, pod)| !pod.is_ready())?;
@@ -893,8 +984,15 @@ fn way_out(subject: &Subject<'_>, finding: &Finding) -> (Exit, Vec<String>) {
             (Exit::Refused, vec![format!("kubectl -n {namespace} rollout resume {}", subject.rollout.shown())])
         }
         Code::OnDelete => (Exit::Refused, look::delete_old_pods(subject).into_iter().collect()),
+        Code::OrdinalStuck => (Exit::NotUndone, delete_stuck_pod(subject).into_iter().collect()),
         _ => (Exit::NotUndone, finding.remedy().into_iter().collect()),
     }
+}
+
+/// The command that lets a `StatefulSet` go on.
+fn delete_stuck_pod(subject: &Subject<'_>) -> Option<String> {
+    let ObjectName { namespace, name } = &stuck_pod(subject)?.name;
+    Some(format!("kubectl -n {namespace} delete pod {name}"))
 }
 
 fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {

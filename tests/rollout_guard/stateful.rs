@@ -1,0 +1,177 @@
+//! `StatefulSet`s: one that is undone waits for ever for its bad pod, unless exactly that one is deleted.
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, api::DeleteParams};
+use lab::World;
+use serde_json::{Value, json};
+
+use crate::{
+    audit::{changes, deletions},
+    runner::{guard, guard_json},
+};
+
+const GOOD: &str = "registry.test/app:1";
+const BAD: &str = "registry.test/app:sim-imagepull";
+
+fn image(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.containers[0].image.as_deref()).unwrap_or_default()
+}
+
+/// Waits until a pod has this image and, if it is one that fails, shows it.
+async fn until_image(world: &World, name: &str, wanted: &str) -> Result<Pod> {
+    let has_it = |pod: &&Pod| {
+        let stays = pod.metadata.deletion_timestamp.is_none();
+        let phase = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+        pod.name_any() == name && stays && image(pod) == wanted && phase.is_some_and(|statuses| !statuses.is_empty())
+    };
+    let pods = world.until_pods(&format!("{name} with {wanted}"), |pods| pods.iter().any(|pod| has_it(&pod))).await?;
+    pods.into_iter().find(|pod| has_it(&pod)).context("the pod is gone")
+}
+
+/// The pods' images and UIDs, by their names.
+async fn images_and_uids(world: &World, count: usize) -> Result<(Vec<String>, Vec<String>)> {
+    let mut pods = world.pods_ready(count).await?;
+    pods.sort_by_key(ResourceExt::name_any);
+    let images = pods.iter().map(|pod| image(pod).to_owned()).collect();
+    Ok((images, pods.iter().filter_map(ResourceExt::uid).collect()))
+}
+
+/// Each deletion named the pod's UID and the version that it was seen in.
+#[track_caller]
+fn check_deletions(requests: &[lab::audit::Request], expected: &[&Pod]) {
+    let names: Vec<&str> = requests.iter().map(|request| request.name.as_str()).collect();
+    assert_eq!(names, expected.iter().map(|pod| pod.name_any()).collect::<Vec<_>>());
+    for (request, pod) in requests.iter().zip(expected) {
+        assert_eq!(request.verb, "delete");
+        let given = &request.request_object.as_ref().unwrap()["preconditions"];
+        assert_eq!(given["uid"].as_str().map(str::to_owned), pod.uid(), "{given}");
+        assert!(given["resourceVersion"].as_str().is_some_and(|version| !version.is_empty()), "{given}");
+    }
+}
+
+#[tokio::test]
+async fn the_pod_that_holds_up_all_others_is_deleted() -> Result<()> {
+    let world = lab::shared()?.world("trap").await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(3).create().await?;
+    world.ready("statefulset/db").await?;
+    let (_, before) = images_and_uids(&world, 3).await?;
+    world.set_image("statefulset/db", BAD).await?;
+    let bad = until_image(&world, "db-2", BAD).await?;
+    let (output, events, result) = guard_json(&world, &["statefulset/db", "--stable-for", "3s"]).await?;
+    assert_eq!(output.code, Some(7), "{output}");
+    let end = &result["rollouts"][0];
+    assert_eq!((&end["outcome"], &end["cause"]["code"]), (&json!("Undone"), &json!("ImageNotFound")), "{result:#}");
+    assert_eq!((&end["undo"]["to"], &end["undo"]["verified"]), (&json!(1), &json!(true)));
+    let unblocked: Vec<&Value> = events.iter().filter(|event| event["type"] == "PodUnblocked").collect();
+    assert_eq!(unblocked.iter().map(|event| &event["pod"]).collect::<Vec<_>>(), ["db-2"]);
+    check_deletions(&deletions(&world).await?, &[&bad]);
+    let (images, after) = images_and_uids(&world, 3).await?;
+    assert_eq!(images, [GOOD; 3]);
+    assert_eq!(after[..2], before[..2], "the good pods are the same");
+    assert_eq!(
+        changes(&world).await?,
+        ["patch statefulsets", "delete pods"]
+            .iter()
+            .zip(["db", "db-2"])
+            .map(|(verb, name)| format!("{verb} {}/{name}", world.namespace))
+            .collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+/// A pod that is made anew gets the bad version too.
+#[tokio::test]
+async fn two_pods_that_hold_up_the_others() -> Result<()> {
+    let world = lab::shared()?.world("traps").await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(3).create().await?;
+    world.ready("statefulset/db").await?;
+    let (_, before) = images_and_uids(&world, 3).await?;
+    world.set_image("statefulset/db", BAD).await?;
+    let upper = until_image(&world, "db-2", BAD).await?;
+    world.api::<Pod>().delete("db-1", &DeleteParams::default()).await?;
+    let lower = until_image(&world, "db-1", BAD).await?;
+    let (output, _, result) = guard_json(&world, &["statefulset/db", "--stable-for", "3s"]).await?;
+    assert_eq!(output.code, Some(7), "{output}");
+    assert_eq!(result["rollouts"][0]["undo"]["verified"], true, "{result:#}");
+    let deleted = deletions(&world).await?;
+    check_deletions(&deleted, &[&lower, &upper]);
+    let (images, after) = images_and_uids(&world, 3).await?;
+    assert_eq!(images, [GOOD; 3]);
+    assert_eq!(after[0], before[0]);
+    Ok(())
+}
+
+/// The pods below the partition have the oldest version, which is not the one to go back to.
+#[tokio::test]
+async fn a_good_canary_is_what_an_undo_brings_back() -> Result<()> {
+    let world = lab::shared()?.world("canary").await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(3).partition(2).create().await?;
+    world.ready("statefulset/db").await?;
+    world.set_image("statefulset/db", "registry.test/app:2").await?;
+    until_image(&world, "db-2", "registry.test/app:2").await?;
+    world.pods_ready(3).await?;
+    let (_, before) = images_and_uids(&world, 3).await?;
+    // By the time the guard looks again, the canary is gone.
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": BAD}]}}}});
+    let kubectl = lab::kubectl()?.to_string_lossy().into_owned();
+    let script = format!(
+        "{kubectl} -n {0} patch statefulset db -p '{patch}' && \
+         {kubectl} -n {0} wait pod/db-2 --for=jsonpath='{{.spec.containers[0].image}}'={BAD} --timeout=60s",
+        world.namespace
+    );
+    let args = ["run", "statefulset/db", "--stable-for", "3s", "-o", "json", "--", "sh", "-c", &script];
+    let output = guard(&world, &args).await?;
+    assert_eq!(output.code, Some(7), "{output}");
+    let (_, result) = crate::runner::documents(&output)?;
+    let end = &result["rollouts"][0];
+    assert_eq!((&end["undo"]["from"], &end["undo"]["to"]), (&json!(3), &json!(2)), "{result:#}");
+    let (images, after) = images_and_uids(&world, 3).await?;
+    assert_eq!(images, [GOOD, GOOD, "registry.test/app:2"]);
+    assert_eq!(after[..2], before[..2]);
+    assert_eq!(deletions(&world).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn pods_in_parallel_need_no_help() -> Result<()> {
+    let world = lab::shared()?.world("parallel").await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(3).parallel().create().await?;
+    world.ready("statefulset/db").await?;
+    world.set_image("statefulset/db", BAD).await?;
+    let (output, _, result) = guard_json(&world, &["statefulset/db", "--stable-for", "3s"]).await?;
+    assert_eq!(output.code, Some(7), "{output}");
+    assert_eq!(result["rollouts"][0]["undo"]["verified"], true, "{result:#}");
+    assert_eq!(images_and_uids(&world, 3).await?.0, [GOOD; 3]);
+    assert_eq!(changes(&world).await?, [format!("patch statefulsets {}/db", world.namespace)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_somebody_must_delete_is_named() -> Result<()> {
+    let world = lab::shared()?.world("on-delete").await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(2).on_delete().create().await?;
+    world.ready("statefulset/db").await?;
+    world.set_image("statefulset/db", "registry.test/app:2").await?;
+    let (output, _, result) = guard_json(&world, &["statefulset/db", "--stable-for", "2s"]).await?;
+    assert_eq!(output.code, Some(3), "{output}");
+    let end = &result["rollouts"][0];
+    assert_eq!((&end["outcome"], &end["cause"]["code"]), (&json!("Blocked"), &json!("OnDelete")), "{result:#}");
+    let command = |pods: &str| json!([format!("kubectl -n {} delete pod {pods}", world.namespace)]);
+    assert_eq!(result["next"], command("db-0 db-1"));
+    world.api::<Pod>().delete("db-0", &DeleteParams::default()).await?;
+    until_image(&world, "db-0", "registry.test/app:2").await?;
+    let (output, _, result) = guard_json(&world, &["statefulset/db", "--stable-for", "2s"]).await?;
+    assert_eq!((output.code, &result["next"]), (Some(3), &command("db-1")), "{output}");
+    world.api::<Pod>().delete("db-1", &DeleteParams::default()).await?;
+    until_image(&world, "db-1", "registry.test/app:2").await?;
+    let (output, _, _) = guard_json(&world, &["statefulset/db", "--stable-for", "2s"]).await?;
+    assert_eq!(output.code, Some(0), "{output}");
+    assert_eq!(changes(&world).await?, Vec::<String>::new());
+    Ok(())
+}

@@ -33,7 +33,7 @@ async fn the_api_server_is_restarted_in_the_watch() -> Result<()> {
     let world = web(&lab, "restart").await?;
     // Never ready, and no proof before the progress deadline.
     world.set_image("deployment/web", "registry.test/app:sim-unready").await?;
-    let running = start(&world, &["deployment/web", "--stable-for", "1s"])?;
+    let running = patient(&world, &["deployment/web", "--stable-for", "1s"])?;
     until_watching(&world).await?;
     lab.stop_component("kube-apiserver")?;
     sleep(Duration::from_secs(1)).await;
@@ -47,6 +47,12 @@ async fn the_api_server_is_restarted_in_the_watch() -> Result<()> {
     assert!(output.stdout.contains("COMPLETE"), "{output}");
     assert_eq!(changes(&world).await?, Vec::<String>::new());
     Ok(())
+}
+
+/// Starts a guard that may take as long as a watch can be silent (100 s) before it is taken for dead.
+fn patient(world: &World, args: &[&str]) -> Result<Running> {
+    let run = lab::run(&program()?).kubeconfig(&world.tool()?).args(["-n", &world.namespace]);
+    run.args(args).limit(Duration::from_secs(300)).start()
 }
 
 /// Lets every pod of the bad version get well, the ones that come after it too.
@@ -75,7 +81,7 @@ async fn the_api_server_is_restarted_after_the_undo() -> Result<()> {
     let lab = Lab::private()?;
     let world = web(&lab, "restart-undo").await?;
     world.set_image("deployment/web", BAD).await?;
-    let running = start_json(&world, &["deployment/web", "--stable-for", "5s"])?;
+    let running = patient(&world, &["deployment/web", "--stable-for", "5s", "-o", "json"])?;
     until_image(&world, GOOD).await?;
     lab.stop_component("kube-apiserver")?;
     sleep(Duration::from_secs(1)).await;

@@ -169,7 +169,8 @@ pub fn judge(
         Some(Class::Transient | Class::Environment | Class::Blocked) => Phase::Waiting,
         _ => Phase::Progressing,
     };
-    Verdict::of(phase, cause, next_proof)
+    let available_at = progress.available_in.map(|wait| now + wait);
+    Verdict::of(phase, cause, next_proof.into_iter().chain(available_at).min())
 }
 
 /// Whether the controller has given up the current version, in the time of this watch or before it.
@@ -544,5 +545,22 @@ mod tests {
         };
         check("2026-01-01T12:09:49Z", Phase::Progressing);
         check("2026-01-01T12:09:50Z", Phase::Stalled);
+    }
+
+    /// The API's times are whole seconds, and the server's clock is known to the second only.
+    #[test]
+    fn a_pod_that_becomes_ready_in_a_moment_is_ready() {
+        at(&scene(true), "2026-01-01T11:59:49.9Z", |_, _, progress| assert!(progress.is_complete));
+    }
+
+    #[test]
+    fn what_time_alone_completes_is_looked_at_again() {
+        let scene = scene(true).set("/spec/minReadySeconds", 10);
+        at(&scene, "2026-01-01T11:59:55Z", |subject, findings, progress| {
+            let limits = Limits { stall: SignedDuration::from_mins(2), max_restarts: 3, stable_for: None };
+            let clocks = Clocks::begin(subject, findings, progress);
+            let wake = judge(subject, findings, progress, &clocks, &limits).wake;
+            assert_eq!(wake, Some("2026-01-01T12:00:00Z".parse().unwrap()));
+        });
     }
 }

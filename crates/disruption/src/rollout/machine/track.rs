@@ -116,6 +116,10 @@ struct ToldProgress {
     at: Timestamp,
 }
 
+/// How long until the next look although nothing happens: time alone makes pods available or overdue, and a finding that
+/// nobody looks at counts as out of sight.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
 /// Numbers that change several times a second are told once a second.
 const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
 
@@ -272,7 +276,7 @@ impl Track {
     fn watch(&mut self, subject: &Subject<'_>, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
         self.revision = subject.current().and_then(|revision| revision.number).or(self.revision);
         let (verdict, progress, others) = self.look(subject, surroundings, actions);
-        self.wake = verdict.wake;
+        self.wake = Some(next_look(&verdict, surroundings.now));
         if !surroundings.is_seeing {
             return;
         }
@@ -485,7 +489,7 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
         [] => String::new(),
         nodes => {
             let names: Vec<&str> = nodes.iter().map(|node| node.0.as_str()).collect();
-            format!(", except node {}", names.join(", "))
+            format!(", except {} {}", if names.len() == 1 { "node" } else { "nodes" }, names.join(", "))
         }
     };
     let revision = subject.current().and_then(|revision| revision.number);
@@ -499,4 +503,10 @@ fn spell(duration: SignedDuration) -> String {
 
 fn seconds(duration: SignedDuration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// When to look again although nothing happens.
+fn next_look(verdict: &Verdict, now: Timestamp) -> Timestamp {
+    let latest = now + LOOK_AGAIN;
+    verdict.wake.map_or(latest, |wake| wake.min(latest))
 }

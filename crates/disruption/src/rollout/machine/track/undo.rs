@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Ending, Stage, Surroundings, Track};
+use super::{Ending, Stage, Surroundings, Track, next_look};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer},
     diagnose::{self, Code},
@@ -230,7 +230,7 @@ impl Track {
             self.clocks.seen_ready.extend(seen_ready);
         }
         let (verdict, _, _) = self.look(subject, surroundings, actions);
-        self.wake = verdict.wake;
+        self.wake = Some(next_look(&verdict, surroundings.now));
         if !surroundings.is_seeing {
             return;
         }

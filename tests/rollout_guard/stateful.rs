@@ -117,9 +117,11 @@ async fn a_good_canary_is_what_an_undo_brings_back() -> Result<()> {
     // By the time the guard looks again, the canary is gone.
     let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": BAD}]}}}});
     let kubectl = lab::kubectl()?.to_string_lossy().into_owned();
+    // The pod is gone for a moment, which `kubectl wait` does not bear.
     let script = format!(
         "{kubectl} -n {0} patch statefulset db -p '{patch}' && \
-         {kubectl} -n {0} wait pod/db-2 --for=jsonpath='{{.spec.containers[0].image}}'={BAD} --timeout=60s",
+         until {kubectl} -n {0} get pod db-2 -o jsonpath='{{.spec.containers[0].image}}' | grep -qx '{BAD}'; \
+         do sleep 0.1; done",
         world.namespace
     );
     let args = ["run", "statefulset/db", "--stable-for", "3s", "-o", "json", "--", "sh", "-c", &script];

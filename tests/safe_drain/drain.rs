@@ -5,6 +5,7 @@ mod faults;
 mod gate;
 mod interrupt;
 mod killed;
+mod many;
 mod recorder;
 mod rivals;
 mod scenes;

@@ -63,10 +63,15 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
         return Ok(Exit::Interrupted);
     }
     reporter.finish()?;
-    for right in &missing {
-        shell.printer.error(&forbidden(*right));
+    let mut result = DrainResult { context: place.context, cluster: place.cluster, ..drain.result() };
+    for (number, right) in missing.iter().enumerate() {
+        let CliError { message, hints, .. } = forbidden(*right);
+        // The nodes have been refused for the first one already.
+        if number > 0 {
+            shell.printer.error(&CliError::new(message));
+        }
+        result.next.extend(hints);
     }
-    let result = DrainResult { context: place.context, cluster: place.cluster, ..drain.result() };
     Reporter::new(&mut shell.printer, format).end(&result)?;
     Ok(drain.exit())
 }

@@ -13,7 +13,7 @@ use disruption::{
     outcome::Exit,
 };
 use jiff::Timestamp;
-use plugin::{error::CliError, printer::Printer, shell::Shell, values::DryRun};
+use plugin::{age::age, error::CliError, printer::Printer, shell::Shell, values::DryRun};
 
 use crate::{arguments::RepairFlags, report::Reporter};
 
@@ -103,7 +103,12 @@ fn find(node: &Node, now: Timestamp) -> Finding {
         Standing::Free => Finding::Nothing(String::new()),
         Standing::InProgress(record) => {
             let owner = if record.owner.is_empty() { "somebody" } else { record.owner.as_str() };
-            Finding::Nothing(format!("a drain by {owner} works on it (run {})", record.run))
+            Finding::Nothing(format!(
+                "a drain by {owner} works on it (run {}, alive {} ago; after {}s without a sign it is dead)",
+                record.run,
+                age(now, record.heartbeat),
+                journal::DEAD_AFTER.as_secs()
+            ))
         }
         Standing::Finished(_) => Finding::Nothing(format!(
             "its drain has ended and left it cordoned; to take that back: kubectl safe-drain uncordon {}",

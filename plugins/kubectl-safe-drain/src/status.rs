@@ -72,7 +72,12 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     match flags.output.output {
         Some(format) => write(shell, format, now, statuses)?,
         None if statuses.is_empty() => shell.printer.err.line("no node is cordoned, and no drain is at work"),
-        None => shell.printer.out.table(&table(&statuses, now)),
+        None => {
+            shell.printer.out.table(&table(&statuses, now));
+            for node in statuses.iter().filter(|node| node.drain == DrainState::Dead) {
+                shell.printer.err.line(format_args!("hint: kubectl safe-drain repair {}", node.name));
+            }
+        }
     }
     Ok(Exit::Done)
 }
@@ -107,7 +112,7 @@ fn table(nodes: &[NodeStatus], now: Timestamp) -> Table<5> {
 impl NodeStatus {
     fn new(node: &Node, now: Timestamp) -> Self {
         let standing = journal::standing(node, now);
-        let (drain, message) = describe(&standing, node, now);
+        let (drain, message) = describe(&standing, now);
         let record = match &standing {
             Standing::InProgress(record) | Standing::Dead(record) | Standing::Finished(record) => Some(record),
             Standing::Free | Standing::Unreadable(_) | Standing::Stale(_) => None,
@@ -133,14 +138,12 @@ impl NodeStatus {
     }
 }
 
-fn describe(standing: &Standing, node: &Node, now: Timestamp) -> (DrainState, String) {
+fn describe(standing: &Standing, now: Timestamp) -> (DrainState, String) {
     let sign = |record: &Record| age(now, record.heartbeat);
     match standing {
         Standing::Free => (DrainState::None, String::new()),
         Standing::InProgress(record) => (DrainState::InProgress, format!("in progress, alive {} ago", sign(record))),
-        Standing::Dead(record) => {
-            (DrainState::Dead, format!("dead, last sign {} ago: kubectl safe-drain repair {}", sign(record), node.name))
-        }
+        Standing::Dead(record) => (DrainState::Dead, format!("dead, last sign {} ago", sign(record))),
         Standing::Finished(record) => {
             let at = record.finished.unwrap_or(record.heartbeat);
             (DrainState::Finished, format!("ended {} ago", age(now, at)))

@@ -13,47 +13,51 @@ use super::{
     uid_of, until_cordoned, until_leaving,
 };
 
-/// How long after a replacement is Ready the next pod may be asked to go. 300 ms on an idle machine; this one is shared.
+/// How long after a replacement is Ready the next pod is asked to go, in milliseconds: the median.
+const USUALLY: f64 = 300.0;
+
+/// How long it may take at worst, in milliseconds, on a machine that others use too.
 const LATEST: f64 = 1000.0;
 
-/// Eight pods of `web`, four of them on each node, whose replacements take half a second.
-async fn eight(name: &str) -> Result<(World, [Node; 2])> {
+/// Twelve pods of `web`, six of them on each node, whose replacements take half a second.
+async fn twelve(name: &str) -> Result<(World, [Node; 2])> {
     let world = lab::shared()?.world(name).await?;
     let nodes = world.nodes(["a", "b"]).await?;
     let web = world.deployment("web").max_unavailable(1).ready_delay("500ms");
-    web.on_each(&[(&nodes[0], 4), (&nodes[1], 4)]).create().await?;
+    web.on_each(&[(&nodes[0], 6), (&nodes[1], 6)]).create().await?;
     world.ready("deployment/web").await?;
     Ok((world, nodes))
 }
 
-/// Drains a node of [`eight`], and checks that its pods went one by one, without needless waits, which come back sorted in
-/// milliseconds.
-async fn check_one_by_one(world: &World, [a, b]: &[Node; 2]) -> Result<Vec<f64>> {
+/// Drains a node of [`twelve`], and checks that its pods went one by one, without needless waits. Returns the median of the
+/// waits, in milliseconds.
+async fn check_one_by_one(world: &World, [a, b]: &[Node; 2]) -> Result<f64> {
     let leaving: Vec<_> = pods_on(world, a).await?.iter().filter_map(ResourceExt::uid).collect();
     let recorder = Recorder::start(world).await?;
     let output = drain(world, &[&a.name]).await?;
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stdout.ends_with(&format!("node/{} drained\n", a.name)), "{output}");
 
-    assert_eq!(recorder.lowest(8), 7, "Ready pods: {:#?}", recorder.sightings());
+    assert_eq!(recorder.lowest(12), 11, "Ready pods: {:#?}", recorder.sightings());
     let departures = recorder.departures();
     let gone: Vec<&str> = departures.iter().map(|sighting| sighting.uid.as_str()).collect();
-    assert!(gone.len() == 4 && gone.iter().all(|uid| leaving.iter().any(|it| it == uid)), "{gone:?} of {leaving:?}");
+    assert!(gone.len() == 6 && gone.iter().all(|uid| leaving.iter().any(|it| it == uid)), "{gone:?} of {leaving:?}");
     let evictions = accepted(world).await?;
     assert_eq!(evictions.iter().map(uid_of).collect::<Vec<_>>(), gone);
-    // The first eight served from the start.
-    let replacements = &recorder.arrivals()[8..];
-    assert_eq!(replacements.len(), 4, "the node is drained once the last one is replaced: {output}");
+    // The first twelve served from the start.
+    let replacements = &recorder.arrivals()[12..];
+    assert_eq!(replacements.len(), 6, "the node is drained once the last one is replaced: {output}");
     let mut gaps = Vec::new();
     for ((ready, next), eviction) in replacements.iter().zip(&departures[1..]).zip(&evictions[1..]) {
         assert!(ready.version < next.version, "{} went before {} was Ready: {output}", next.name, ready.name);
         gaps.push(millis(ready.at, eviction.received.into()));
     }
     gaps.sort_by(f64::total_cmp);
-    assert!(gaps.iter().all(|gap| *gap <= LATEST), "{gaps:?} ms: {output}");
-    let pods = world.pods_ready(8).await?;
+    let (median, latest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    assert!(median <= USUALLY && latest <= LATEST, "{gaps:.0?} ms: {output}");
+    let pods = world.pods_ready(12).await?;
     assert!(pods.iter().all(|pod| node_of(pod) == b.name), "all are on b");
-    Ok(gaps)
+    Ok(median)
 }
 
 /// From one moment to another, which may be the earlier one.
@@ -66,11 +70,11 @@ fn millis(from: SystemTime, to: SystemTime) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_by_one_with_a_budget() -> Result<()> {
-    let (world, nodes) = eight("onebyone").await?;
+    let (world, nodes) = twelve("onebyone").await?;
     world.pod_disruption_budget("web").max_unavailable(1).create().await?;
     world.budget_settled("web").await?;
-    let gaps = check_one_by_one(&world, &nodes).await?;
-    println!("from Ready to the next eviction, with a budget: {gaps:.0?} ms, median {:.0} ms", gaps[1]);
+    let median = check_one_by_one(&world, &nodes).await?;
+    println!("from Ready to the next eviction, with a budget: {median:.0} ms, the median");
     // The budget was asked when it would say yes, not again and again.
     let requests = world.requests().await?;
     let refused = requests.iter().filter(|request| request.subresource == "eviction" && request.code == 429).count();
@@ -80,9 +84,9 @@ async fn one_by_one_with_a_budget() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_by_one_without_a_budget() -> Result<()> {
-    let (world, nodes) = eight("implied").await?;
-    let gaps = check_one_by_one(&world, &nodes).await?;
-    println!("from Ready to the next eviction, without a budget: {gaps:.0?} ms, median {:.0} ms", gaps[1]);
+    let (world, nodes) = twelve("implied").await?;
+    let median = check_one_by_one(&world, &nodes).await?;
+    println!("from Ready to the next eviction, without a budget: {median:.0} ms, the median");
     Ok(())
 }
 

@@ -64,7 +64,7 @@ async fn after_each_step_the_same_command_finishes() -> Result<()> {
         assert_eq!(second.code, Some(10), "it may still live: {second}");
         age(&world, &a).await?;
         let status = safe_drain(&world, &["status", &a.name]).await?;
-        assert!(status.stdout.contains(&format!("kubectl safe-drain repair {}", a.name)), "{status}");
+        assert!(status.stderr.contains(&format!("hint: kubectl safe-drain repair {}\n", a.name)), "{status}");
         world.cordon(&b, false).await?;
         let again = drain(&world, &[&a.name]).await?;
         assert_eq!((again.code, accepted(&world).await?.len()), (Some(0), 2), "nothing twice: {again}");
@@ -81,6 +81,7 @@ async fn a_leaked_cordon_is_repaired() -> Result<()> {
     until_cordoned(&world, &a).await?;
     let repair = safe_drain(&world, &["repair", &a.name]).await?;
     assert!(repair.stderr.contains("works on it (run ") && stands(&world, &a).await?.0, "{repair}");
+    assert!(repair.stderr.ends_with("s ago; after 90s without a sign it is dead)\n"), "{repair}");
     kill(running).await?;
     age(&world, &a).await?;
     let dry = safe_drain(&world, &["repair", &a.name, "--dry-run=client"]).await?;

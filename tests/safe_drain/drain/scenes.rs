@@ -175,3 +175,23 @@ async fn a_pod_that_comes_back_elsewhere_under_its_name_is_let_alone() -> Result
     assert!(output.stdout.contains(&line), "{output}");
     Ok(())
 }
+
+/// A kubelet that lost its mirror's annotation, or a program that makes such pods itself.
+#[tokio::test]
+async fn a_static_pod_without_the_mark_of_a_mirror_stays() -> Result<()> {
+    let world = lab::shared()?.world("static").await?;
+    let [node, _spare] = world.nodes(["n", "spare"]).await?;
+    world.deployment("web").on(&node).create().await?;
+    let owner = json!({"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid, "controller": true});
+    let metadata = json!({"metadata": {"ownerReferences": [owner]}});
+    world.pod("etcd").empty_dir().patch(metadata).on(&node).create().await?;
+    let before = world.pods_ready(2).await?;
+    let etcd = before.iter().find(|pod| pod.name_any() == "etcd").context("no static pod")?;
+    let output = drain(&world, &[&node.name]).await?;
+    assert_eq!(output.code, Some(0), "it needs no flag: {output}");
+    let left = pods_on(&world, &node).await?;
+    assert_eq!(left.iter().map(ResourceExt::uid).collect::<Vec<_>>(), [etcd.uid()], "{output}");
+    let removed = removed(&world).await?;
+    assert!(removed.len() == 1 && removed[0].starts_with("web-"), "{removed:?}");
+    Ok(())
+}

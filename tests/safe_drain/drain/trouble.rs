@@ -3,8 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
-use kube::{ResourceExt, api::ListParams};
+use k8s_openapi::api::{
+    admissionregistration::v1::ValidatingAdmissionPolicyBinding,
+    core::v1::{Namespace, Node as NodeObject, Pod},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use lab::World;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -87,6 +93,66 @@ async fn a_missing_right_is_found_before_any_write() -> Result<()> {
     assert!(!output.stderr.contains("Warning"), "{output}");
     super::check_removals(&world.requests_by("drainer").await?);
     Ok(())
+}
+
+/// Its pods are not deleted yet, because a policy keeps them for a while: the server then refuses every eviction, too.
+#[tokio::test]
+async fn a_namespace_that_ends_is_waited_for() -> Result<()> {
+    let world = lab::shared()?.world("ends").await?;
+    let [node] = world.nodes(["n"]).await?;
+    world.pod("bare").on(&node).create().await?;
+    world.pods_ready(1).await?;
+    let namespace = &world.namespace;
+    let deletions = json!({"matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"],
+        "operations": ["DELETE"], "resources": ["pods"]}]}});
+    let here = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}});
+    deny(&world, deletions, here, "it stays").await?;
+    let (pods, dry) = (world.api::<Pod>(), DeleteParams { dry_run: true, ..DeleteParams::default() });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while pods.delete("bare", &dry).await.is_ok() {
+        assert!(Instant::now() < deadline, "the policy never took effect");
+        sleep(Duration::from_millis(200)).await;
+    }
+    let namespaces: Api<Namespace> = Api::all(world.client().clone());
+    namespaces.delete(namespace, &DeleteParams::default()).await?;
+
+    let running = start(&world, &[&node.name, "--force"])?;
+    while super::removals(&world.requests().await?).count() < 2 {
+        assert!(Instant::now() < deadline, "it asks again after a while");
+        sleep(Duration::from_millis(200)).await;
+    }
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client().clone());
+    bindings.delete(&format!("deny-{namespace}"), &DeleteParams::default()).await?;
+    let output = end(&world, running).await?;
+    assert_eq!(output.code, Some(0), "{output}");
+    let said = "unable to create new content in namespace";
+    assert_eq!(output.stderr.matches(said).count(), 1, "said once: {output}");
+    assert!(output.stdout.contains(&format!("pod/bare gone (namespace {namespace}): ")), "{output}");
+    assert!(output.stdout.ends_with(&format!("node/{} drained\n", node.name)), "{output}");
+    let requests = world.requests().await?;
+    let codes: Vec<u16> = super::removals(&requests).map(|request| request.code).collect();
+    assert!((2..=20).contains(&codes.len()) && codes.iter().all(|code| matches!(code, 403 | 404)), "{codes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_forbidden_drain_begins_nothing() -> Result<()> {
+    let (world, node) = one_pod("viewer").await?;
+    let rules = lab::without(&lab::drainer_rules(), "patch", "nodes");
+    let rules = lab::without(&rules, "create", "pods/eviction");
+    let viewer = world.user("viewer", &rules).await?;
+    let output = safe_drain_as(&viewer, &[&node.name]).await?;
+    assert_eq!((output.code, output.stdout.as_str()), (Some(11), ""), "{output}");
+    let expected = format!(
+        "error: unable to drain node {:?}: forbidden: you cannot patch resource \"nodes\" at the cluster scope, which a drain needs
+error: forbidden: you cannot create resource \"pods/eviction\" at the cluster scope, which a drain needs
+hint: kubectl auth can-i patch nodes
+hint: kubectl auth can-i create pods/eviction --all-namespaces\n",
+        node.name
+    );
+    assert_eq!(output.stderr, expected, "each once: {output}");
+    assert!(world.requests_by("viewer").await?.iter().all(|request| !request.changes()), "it writes nothing");
+    check_untouched(&world, &node).await
 }
 
 #[tokio::test]

@@ -184,14 +184,18 @@ impl Machine for Drain {
 fn preflight(plan: &Plan<'_>, node: &NodeName, on_blocked: OnBlocked) -> Option<Problem> {
     let pods = || plan.pods.iter().filter(|planned| planned.node == node);
     let refused: Vec<_> = pods().filter(|planned| planned.judgement.fate == Fate::Refuse).collect();
-    if !refused.is_empty() {
-        return Some(Problem::NeedsFlags(text::refusal(
-            refused.iter().map(|planned| (planned.pod, &planned.judgement)),
-        )));
-    }
+    let needs_flags =
+        (!refused.is_empty()).then(|| text::refusal(refused.iter().map(|planned| (planned.pod, &planned.judgement))));
     let is_impossible = |verdict| {
         matches!(verdict, BudgetVerdict::AlwaysBlocked | BudgetVerdict::MultipleBudgets | BudgetVerdict::SyncFailed)
     };
-    let blocked = pods().find(|planned| is_impossible(planned.budget))?;
-    (on_blocked == OnBlocked::Refuse).then(|| Problem::Impossible(text::impossible(blocked, plan)))
+    let blocked = pods().find(|planned| on_blocked == OnBlocked::Refuse && is_impossible(planned.budget));
+    let impossible = blocked.map(|planned| text::impossible(planned, plan));
+    // Both at once: who adds the flags is not to be refused again.
+    match (needs_flags, impossible) {
+        (Some(flags), Some(budget)) => Some(Problem::NeedsFlags(format!("{flags}; {budget}"))),
+        (Some(flags), None) => Some(Problem::NeedsFlags(flags)),
+        (None, Some(budget)) => Some(Problem::Impossible(budget)),
+        (None, None) => None,
+    }
 }

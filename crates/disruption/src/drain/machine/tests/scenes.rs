@@ -183,6 +183,11 @@ fn impossible_budgets() {
     let sim = check(drain(world()), 4, "NotStarted", &[], &left);
     assert_eq!(sim.drain.result().reason, format!("node n1: pod shop/web-1: {message}"));
     assert_eq!(sim.node("n1").unwrap().resource_version, "1", "the node is untouched");
+    // What needs a flag comes first and keeps quiet about nothing.
+    let result = drain(world().with(pod("bare").on("n1"))).result();
+    let needs_flag = "cannot delete Pods that declare no controller (use --force to override): shop/bare";
+    assert_eq!(result.reason, format!("node n1: {needs_flag}; pod shop/web-1: {message}"));
+    assert_eq!(result.exit_code, 3);
 
     let wait =
         Execution { on_blocked: OnBlocked::Wait, deadline: Some(Duration::from_secs(5)), ..Execution::default() };

@@ -117,6 +117,8 @@ async fn a_namespace_that_ends_is_waited_for() -> Result<()> {
     namespaces.delete(namespace, &DeleteParams::default()).await?;
 
     let running = start(&world, &[&node.name, "--force"])?;
+    // Building the plugin may have taken long.
+    let deadline = Instant::now() + Duration::from_secs(30);
     while super::removals(&world.requests().await?).count() < 2 {
         assert!(Instant::now() < deadline, "it asks again after a while");
         sleep(Duration::from_millis(200)).await;

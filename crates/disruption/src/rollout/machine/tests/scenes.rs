@@ -143,6 +143,19 @@ fn what_others_do_meanwhile() {
 }
 
 #[test]
+fn what_is_paused_is_not_undone() {
+    // Its pods end after twelve seconds, and somebody pauses it before: nothing that is written would be rolled out.
+    let mut patient = options();
+    patient.limits.stable_for = None;
+    let paused = [(6000, Meddling::Pause)];
+    let sim =
+        check_with(Deployment, &["web:1", "web:late"], patient, Habits::default(), &paused, (NotUndone, 9, &[], 39));
+    let result = sim.guard.result();
+    assert!(result.reason.ends_with("; not undone: the rollout is paused"), "{}", result.reason);
+    assert!(result.next.iter().any(|next| next.ends_with("rollout resume deployment/web")), "{:?}", result.next);
+}
+
+#[test]
 fn an_undo_that_is_reverted_is_not_repeated() {
     let habits = Habits { reverts_after: Some(2000), ..Habits::default() };
     check_with(Deployment, &["web:1", "web:missing"], options(), habits, &[], (UndoFailed, 8, &["web:1"], 3));

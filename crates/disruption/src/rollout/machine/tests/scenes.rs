@@ -4,9 +4,11 @@ use jiff::SignedDuration;
 
 use super::sim::{Habits, Meddling, Sim, options};
 use crate::{
+    fixture::now,
     model::RolloutKind::{self, Deployment, StatefulSet},
     rollout::{
         document::RolloutOutcome::{self, Complete, Gone, NotUndone, Superseded, UndoFailed, Undone, Unfinished},
+        event::Event,
         options::{GuardOptions, OnStall, UndoOn},
     },
 };
@@ -153,6 +155,22 @@ fn what_is_paused_is_not_undone() {
     let result = sim.guard.result();
     assert!(result.reason.ends_with("; not undone: the rollout is paused"), "{}", result.reason);
     assert!(result.next.iter().any(|next| next.ends_with("rollout resume deployment/web")), "{:?}", result.next);
+}
+
+#[test]
+fn what_takes_long_is_told_once() {
+    let timeout = GuardOptions { timeout: Some(SignedDuration::from_secs(30)), ..options() };
+    let sim =
+        check_with(Deployment, &["web:1", "web:never"], timeout, Habits::default(), &[], (Unfinished, 6, &[], 30));
+    let told: Vec<i64> = sim
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::FindingSeen { .. }))
+        .map(|(at, _)| at.duration_since(now()).as_secs())
+        .collect();
+    assert_eq!(told, [10]);
+    let reason = sim.guard.result().reason;
+    assert!(reason.contains("not ready"), "the last word says what it waited for: {reason}");
 }
 
 #[test]

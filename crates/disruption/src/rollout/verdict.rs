@@ -64,6 +64,8 @@ pub struct Clocks {
     /// When it was complete last.
     complete_until: Option<Timestamp>,
     sightings: BTreeMap<Sighting, Seen>,
+    /// When it was looked at last: what nobody looked for is not out of sight.
+    looked_at: Timestamp,
     readiness: BTreeMap<Uid, Readiness>,
     /// Failures of containers before the watch began, where their pods were well then.
     forgiven: BTreeMap<(Uid, String), u32>,
@@ -216,6 +218,7 @@ impl Clocks {
             complete_since: None,
             complete_until: None,
             sightings: BTreeMap::new(),
+            looked_at: subject.now,
             readiness: BTreeMap::new(),
             forgiven: BTreeMap::new(),
             restarts: 0,
@@ -256,11 +259,12 @@ impl Clocks {
         for finding in findings {
             let fresh = Seen { since: now, last: now };
             let seen = self.sightings.entry(sighting(finding)).or_insert(fresh);
-            if now.duration_since(seen.last) > OUT_OF_SIGHT {
+            if seen.last < self.looked_at && now.duration_since(seen.last) > OUT_OF_SIGHT {
                 *seen = fresh;
             }
             seen.last = now;
         }
+        self.looked_at = now;
         let new_pods = subject.new_pods();
         for pod in &new_pods {
             let readiness = self.readiness.entry(pod.uid.clone()).or_default();
@@ -305,6 +309,11 @@ impl Clocks {
             since: None,
             message: "becomes Ready and unready by turns".to_owned(),
         })
+    }
+
+    /// Since when a finding has been seen.
+    pub fn seen_since(&self, finding: &Finding) -> Option<Timestamp> {
+        self.sightings.get(&sighting(finding)).map(|seen| seen.since)
     }
 
     /// Since when there has been no structural progress.

@@ -103,6 +103,8 @@ struct Told {
     /// When that is due, if it was not told yet.
     news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
+    /// What it waits for, in words.
+    waits_for: Option<String>,
     end: bool,
     notes: BTreeSet<String>,
 }
@@ -122,6 +124,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// Numbers that change several times a second are told once a second.
 const PAUSE_BETWEEN_NUMBERS: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long what every pod goes through may last before it is worth a word: most pods are Ready within that time.
+const ORDINARY_FOR: SignedDuration = SignedDuration::from_secs(10);
 
 impl Track {
     /// Begins with a workload as it is seen; none where it is not there.
@@ -321,14 +326,22 @@ impl Track {
         let progress = status::progress(subject);
         self.clocks.observe(subject, &findings, &progress);
         findings.extend(self.clocks.flapping(subject));
-        let verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
+        let mut verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
+        self.told.waits_for = verdict.cause.as_ref().map(|cause| match &cause.pod {
+            Some(pod) => format!("{} (pod {})", cause.message, pod.name),
+            None => cause.message.clone(),
+        });
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
         // A proof is told with all that there is to see of it.
         let proof = verdict.cause.as_ref().filter(|_| verdict.phase == Phase::Stalled);
         let is_proof =
             |finding: &&Finding| proof.is_some_and(|it| (it.code, &it.container) == (finding.code, &finding.container));
         for finding in findings.iter().filter(|finding| !is_proof(finding)) {
-            self.tell_finding(finding, actions);
+            let due = self.clocks.seen_since(finding).filter(|_| is_ordinary(finding.code)).map(|at| at + ORDINARY_FOR);
+            match due.filter(|due| *due > surroundings.now) {
+                Some(due) => verdict.wake = Some(verdict.wake.map_or(due, |wake| wake.min(due))),
+                None => self.tell_finding(finding, actions),
+            }
         }
         (verdict, progress, findings.len().saturating_sub(1))
     }
@@ -371,17 +384,7 @@ impl Track {
     }
 
     fn tell_finding(&mut self, finding: &Finding, actions: &mut Vec<Action<Event>>) {
-        let is_ordinary = matches!(
-            finding.code,
-            Code::Creating
-                | Code::Scheduling
-                | Code::Starting
-                | Code::NotReady
-                | Code::InitRunning
-                | Code::ImagePulling
-                | Code::NotObserved
-        );
-        if !is_ordinary && self.told.findings.insert((finding.code, finding.container.clone())) {
+        if self.told.findings.insert((finding.code, finding.container.clone())) {
             let finding = RolloutFinding::from(finding);
             actions.push(Action::Tell(Event::FindingSeen { workload: self.workload.clone(), finding }));
         }
@@ -423,7 +426,8 @@ impl Track {
     /// The time of the whole command is over: a rollout that is still watched is unfinished.
     pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
         if self.is_watching() {
-            let message = format!("the time is over: {}", self.told.news);
+            let why = self.told.waits_for.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let message = format!("the time is over: {}{why}", self.told.news);
             let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
             self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
         }
@@ -469,6 +473,20 @@ impl Track {
     fn shown(&self) -> String {
         format!("{}/{}", self.kind.singular(), self.name.name)
     }
+}
+
+/// Whether every pod goes through it.
+const fn is_ordinary(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Creating
+            | Code::Scheduling
+            | Code::Starting
+            | Code::NotReady
+            | Code::InitRunning
+            | Code::ImagePulling
+            | Code::NotObserved
+    )
 }
 
 /// The exit of a blocked rollout, and the command that lets it go on.

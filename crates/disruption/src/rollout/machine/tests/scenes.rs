@@ -4,9 +4,11 @@ use jiff::SignedDuration;
 
 use super::sim::{Habits, Meddling, Sim, options};
 use crate::{
+    fixture::now,
     model::RolloutKind::{self, Deployment, StatefulSet},
     rollout::{
         document::RolloutOutcome::{self, Complete, Gone, NotUndone, Superseded, UndoFailed, Undone, Unfinished},
+        event::Event,
         options::{GuardOptions, OnStall, UndoOn},
     },
 };
@@ -140,6 +142,35 @@ fn what_others_do_meanwhile() {
     meddled(&bad, 2000, Meddling::Interrupt, (UndoFailed, 130, &["web:1"], 2));
     meddled(&["web:1", "web:2"], 300, Meddling::Scale(5), (Complete, 0, &[], 6));
     meddled(&["web:1", "web:2"], 2500, Meddling::KillPod(0), (Complete, 0, &[], 8));
+}
+
+#[test]
+fn what_is_paused_is_not_undone() {
+    // Its pods end after twelve seconds, and somebody pauses it before: nothing that is written would be rolled out.
+    let mut patient = options();
+    patient.limits.stable_for = None;
+    let paused = [(6000, Meddling::Pause)];
+    let sim =
+        check_with(Deployment, &["web:1", "web:late"], patient, Habits::default(), &paused, (NotUndone, 9, &[], 39));
+    let result = sim.guard.result();
+    assert!(result.reason.ends_with("; not undone: the rollout is paused"), "{}", result.reason);
+    assert!(result.next.iter().any(|next| next.ends_with("rollout resume deployment/web")), "{:?}", result.next);
+}
+
+#[test]
+fn what_takes_long_is_told_once() {
+    let timeout = GuardOptions { timeout: Some(SignedDuration::from_secs(30)), ..options() };
+    let sim =
+        check_with(Deployment, &["web:1", "web:never"], timeout, Habits::default(), &[], (Unfinished, 6, &[], 30));
+    let told: Vec<i64> = sim
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::FindingSeen { .. }))
+        .map(|(at, _)| at.duration_since(now()).as_secs())
+        .collect();
+    assert_eq!(told, [10]);
+    let reason = sim.guard.result().reason;
+    assert!(reason.contains("not ready"), "the last word says what it waited for: {reason}");
 }
 
 #[test]

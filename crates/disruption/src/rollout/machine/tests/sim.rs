@@ -109,6 +109,7 @@ pub(super) enum Meddling {
     /// Rolls out another version.
     Roll(&'static str),
     Scale(i32),
+    Pause,
     DeleteWorkload,
     KillPod(usize),
     LoseWatch(usize),
@@ -452,6 +453,13 @@ impl Sim {
             Meddling::Scale(replicas) => {
                 if let Some(rollout) = &mut self.world.rollout {
                     (rollout.replicas, rollout.generation) = (replicas, rollout.generation + 1);
+                }
+                self.show_rollout();
+                self.later(20, Happening::Sync);
+            }
+            Meddling::Pause => {
+                if let Some(rollout) = &mut self.world.rollout {
+                    (rollout.is_paused, rollout.generation) = (true, rollout.generation + 1);
                 }
                 self.show_rollout();
                 self.later(20, Happening::Sync);

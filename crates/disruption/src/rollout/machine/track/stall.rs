@@ -98,6 +98,10 @@ impl Track {
         surroundings: &Surroundings<'_>,
         actions: &mut Vec<Action<Event>>,
     ) {
+        // Its controller would not roll out what comes back, as kubectl says when it refuses.
+        if subject.rollout.is_paused {
+            return self.not_undone(self.with_cause("the rollout is paused"), subject, surroundings);
+        }
         match target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready) {
             Err(none) => {
                 self.not_undone(self.with_cause(&none.to_string()), subject, surroundings);
@@ -183,6 +187,9 @@ impl Track {
     pub(super) fn not_undone(&mut self, message: String, subject: &Subject<'_>, surroundings: &Surroundings<'_>) {
         let namespace = &self.name.namespace;
         let mut next = vec![format!("kubectl rollout-guard -n {namespace} status {}", self.shown())];
+        if subject.rollout.is_paused {
+            next.push(format!("kubectl -n {namespace} rollout resume {}", self.shown()));
+        }
         if target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready).is_ok() {
             next.push(format!("kubectl rollout-guard -n {namespace} undo {}", self.shown()));
         } else {

@@ -71,8 +71,7 @@ fn on_delete(subject: &Subject<'_>) -> Option<Finding> {
         1 => "1 pod gets the new version only when somebody deletes it (OnDelete)".to_owned(),
         old => format!("{old} pods get the new version only when somebody deletes them (OnDelete)"),
     };
-    let count = u32::try_from(old).unwrap_or(u32::MAX);
-    Some(Finding::new(Code::OnDelete, Class::Blocked, &message).seen(count))
+    Some(Finding::new(Code::OnDelete, Class::Blocked, &message))
 }
 
 /// The Deployment's new `ReplicaSet` was refused. Once there is one, that is past.

@@ -74,6 +74,8 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<crate::diagnose::Finding>,
+    /// A probe that never succeeded: no sign of a version's fault, but what came back is not verified by it.
+    never: Option<crate::diagnose::Finding>,
     /// Whether every probe was answered for at least once.
     probes_are_known: bool,
 }
@@ -213,6 +215,7 @@ impl Guard {
             now: self.now,
             is_seeing: self.lost.is_empty(),
             probe: self.probes.finding(),
+            never: self.probes.never(),
             probes_are_known: self.probes.are_known(),
         };
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);

@@ -95,18 +95,12 @@ impl Probes {
 
     /// The probe that fails most, if one does that succeeded before: one that never did says nothing about a version.
     pub(super) fn finding(&self) -> Option<Finding> {
-        let failing = self.0.iter().filter(|probe| probe.in_a_row > 0).max_by_key(|probe| probe.in_a_row)?;
-        Some(Finding {
-            code: Code::ProbeFailed,
-            class: Class::Repeated,
-            pod: None,
-            container: None,
-            is_init: false,
-            node: None,
-            count: failing.in_a_row,
-            since: failing.failing_since,
-            message: format!("{} fails: {}", failing.url, failing.message),
-        })
+        self.0.iter().filter(|probe| probe.in_a_row > 0).max_by_key(|probe| probe.in_a_row).map(Probe::finding)
+    }
+
+    /// A probe that never succeeded, if there is one.
+    pub(super) fn never(&self) -> Option<Finding> {
+        self.0.iter().find(|probe| probe.failures > 0 && !probe.has_succeeded).map(Probe::finding)
     }
 
     /// Whether every URL was answered for, well or badly, at least once.
@@ -124,5 +118,21 @@ impl Probes {
             longest_gap_seconds: seconds(probe.longest_gap),
         };
         self.0.iter().map(result).collect()
+    }
+}
+
+impl Probe {
+    fn finding(&self) -> Finding {
+        Finding {
+            code: Code::ProbeFailed,
+            class: Class::Repeated,
+            pod: None,
+            container: None,
+            is_init: false,
+            node: None,
+            count: self.in_a_row,
+            since: self.failing_since,
+            message: format!("{} fails: {}", self.url, self.message),
+        }
     }
 }

@@ -321,7 +321,9 @@ impl Track {
         actions: &mut Vec<Action<Event>>,
     ) -> (Verdict, Progress, usize) {
         let mut findings = diagnose::diagnose(subject);
+        let is_verifying = self.stage == Stage::Verifying;
         findings.extend(surroundings.probe.clone());
+        findings.extend(surroundings.never.clone().filter(|_| is_verifying && surroundings.probe.is_none()));
         findings.retain(|finding| finding.code != Code::DeadlineExceeded || !self.is_from_before(subject));
         let progress = status::progress(subject);
         self.clocks.observe(subject, &findings, &progress);
@@ -332,8 +334,12 @@ impl Track {
             None => cause.message.clone(),
         });
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
-        // A proof is told with all that there is to see of it.
-        let proof = verdict.cause.as_ref().filter(|_| verdict.phase == Phase::Stalled);
+        // A proof is told with all that there is to see of it, and what blocks a rollout is its last word.
+        let proof = verdict.cause.as_ref().filter(|_| match verdict.phase {
+            Phase::Stalled => true,
+            Phase::Blocked => !is_verifying,
+            Phase::Progressing | Phase::Waiting | Phase::Complete => false,
+        });
         let is_proof =
             |finding: &&Finding| proof.is_some_and(|it| (it.code, &it.container) == (finding.code, &finding.container));
         for finding in findings.iter().filter(|finding| !is_proof(finding)) {

@@ -205,4 +205,11 @@ fn a_version_that_answers_nobody() {
     // Ten seconds after the last pod that answered is gone.
     let bad = ends(&["web:1", "web:mute"], (Undone, 7, &["web:1"], 17));
     assert!(bad.failures >= 20 && (10.0..12.0).contains(&bad.longest_gap_seconds), "{bad:?}");
+    // One that nobody ever answered is no reason to undo anything, but what came back is not verified by it.
+    let nowhere = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {
+        let options = GuardOptions { probes: vec!["http://nowhere".into()], ..options() };
+        check_with(Deployment, images, options, Habits::default(), &[], expected);
+    };
+    nowhere(&["web:1", "web:2"], (Complete, 0, &[], 6));
+    nowhere(&["web:1", "web:missing"], (UndoFailed, 8, &["web:1"], 11));
 }

@@ -375,7 +375,8 @@ impl Sim {
             }
             Action::Probe(url) => {
                 let answers = |pod: &&PodStatus| pod.is_ready() && pod.containers[0].image != "web:mute";
-                let answer = if self.world.pods.iter().any(|pod| answers(&pod)) { Ok(200) } else { Ok(503) };
+                let is_answered = url != "http://nowhere" && self.world.pods.iter().any(|pod| answers(&pod));
+                let answer = if is_answered { Ok(200) } else { Ok(503) };
                 self.later(5, Happening::Deliver(Box::new(Input::Probed { url, answer })));
             }
             other => panic!("a guard asks for {other:?}"),

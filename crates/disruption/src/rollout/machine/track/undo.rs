@@ -245,7 +245,8 @@ impl Track {
         let retry = retry.filter(|at| *at > surroundings.now);
         self.wake = self.wake.into_iter().chain(retry).min();
         match verdict.phase {
-            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
+            Phase::Complete
+                if surroundings.probe.is_some() || surroundings.never.is_some() || !surroundings.probes_are_known => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;

@@ -316,11 +316,6 @@ impl Clocks {
         self.sightings.get(&sighting(finding)).map(|seen| seen.since)
     }
 
-    /// Since when there has been no structural progress.
-    pub fn progressed_at(&self) -> Timestamp {
-        self.progressed_at
-    }
-
     /// When the watch began.
     pub fn began(&self) -> Timestamp {
         self.began

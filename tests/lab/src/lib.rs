@@ -22,6 +22,7 @@ pub mod control_plane;
 pub mod demo;
 pub mod identity;
 mod lab;
+pub mod lesson;
 mod pki;
 pub mod proxy;
 mod run;

@@ -127,8 +127,8 @@ fn commands_go_on_after_a_greater_than_sign() {
     let text = "a\n```console\n$ one \\\n> two\nout\n> no command\n$ three\n```\n```sh\n$ no\n```";
     let document = Document { name: String::new(), lines: text.lines().map(str::to_owned).collect() };
     let steps = document.steps().unwrap();
-    assert_eq!(steps, [
-        Step { command: "one \\\ntwo".to_owned(), output: 4..6 },
-        Step { command: "three".to_owned(), output: 7..7 },
-    ]);
+    assert_eq!(
+        steps,
+        [Step { command: "one \\\ntwo".to_owned(), output: 4..6 }, Step { command: "three".to_owned(), output: 7..7 },]
+    );
 }

@@ -38,10 +38,8 @@ const IGNORED: &[&str] = &[
 ];
 
 /// Neighbours among these lines come in any order.
-const UNORDERED: &[&str] = &[
-    r"^ ?\S+-<random> ",
-    r"^(evicting pod \S+|pod/\S+ evicted.*|\d+ pods? waits?: .*|waiting until .*)$",
-];
+const UNORDERED: &[&str] =
+    &[r"^ ?\S+-<random> ", r"^(evicting pod \S+|pod/\S+ evicted.*|\d+ pods? waits?: .*|waiting until .*)$"];
 
 /// The lines of an output without what may differ.
 pub(crate) fn shape(output: &str) -> Vec<String> {

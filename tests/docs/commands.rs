@@ -17,7 +17,8 @@ const PLUGINS: [(&str, &[&str]); 2] = [
 const FOREIGN: &[&str] = &["--release", "--watch"];
 
 /// What a synopsis writes for a value, and a value.
-const PLACEHOLDERS: &[(&str, &str)] = &[("N", "1"), ("A..B", "1..2"), ("TIME", "2026-11-21T22:43:50Z")];
+const PLACEHOLDERS: &[(&str, &str)] =
+    &[("N", "1"), ("A..B", "1..2"), ("TIME", "2026-11-21T22:43:50Z"), ("$URL", "http://web.test/")];
 
 #[tokio::test]
 async fn every_command_is_understood() -> Result<()> {
@@ -98,7 +99,10 @@ fn spans(document: &Document) -> Vec<String> {
     spans.extend(document.steps().unwrap().into_iter().map(|step| step.command));
     let blocks = document.blocks().unwrap();
     for block in blocks.iter().filter(|block| block.info != EXECUTED) {
-        spans.extend(document.lines[block.inside.clone()].iter().map(|line| line.trim_start_matches("$ ").to_owned()));
+        let lines = document.lines[block.inside.clone()].iter();
+        // Without a language it is a session, of which only the commands are meant.
+        let commands = lines.filter(|line| !block.info.is_empty() || line.starts_with("$ "));
+        spans.extend(commands.map(|line| line.trim_start_matches("$ ").to_owned()));
     }
     let is_prose =
         |number: &usize| !blocks.iter().any(|block| (block.inside.start - 1..=block.inside.end).contains(number));

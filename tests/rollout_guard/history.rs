@@ -239,18 +239,3 @@ async fn wrong_usage_and_files_that_lack() -> Result<()> {
     }
     Ok(())
 }
-
-#[tokio::test]
-async fn the_readme_shows_what_the_example_prints() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let readme = std::fs::read_to_string(root.join("README.md"))?;
-    let example = root.join("examples/stalled.json").display().to_string();
-    let output = offline(&["status", "--from-file", &example], "").await?;
-    let shown = format!(
-        "```\n$ kubectl rollout-guard status --from-file examples/stalled.json\n{}exit code 9\n```",
-        output.stdout
-    );
-    assert_eq!(output.code, Some(9), "{output}");
-    assert!(readme.contains(&shown), "{output}");
-    Ok(())
-}

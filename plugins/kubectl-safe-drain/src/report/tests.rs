@@ -1,9 +1,6 @@
 //! Every event and a result, as people and programs see them.
 
-use disruption::{
-    drain::document::{NodeResult, PodResult},
-    model::{NodeName, ObjectName, Uid},
-};
+use disruption::drain::document::NodeResult;
 use jiff::SignedDuration;
 use plugin::printer::ColorChoice;
 

@@ -158,54 +158,54 @@ impl<'a> Reporter<'a> {
         let Printer { out, err, .. } = &mut *self.printer;
         match event {
             Event::NodeCordoned { node, already } => {
-                out.line(format_args!("node/{node} {}cordoned{suffix}", already_word(*already)));
+                out.plain(format_args!("node/{node} {}cordoned{suffix}", already_word(*already)));
             }
             Event::NodeUncordoned { node, already } => {
-                out.line(format_args!("node/{node} {}uncordoned{suffix}", already_word(*already)));
+                out.plain(format_args!("node/{node} {}uncordoned{suffix}", already_word(*already)));
             }
             // Told as an error, with its hint.
             Event::NodeRefused { .. } | Event::ReplacementReady { .. } => {}
-            Event::NodeTakenOver { node, from } => err.line(format_args!("node/{node} taken over from {from}")),
+            Event::NodeTakenOver { node, from } => err.plain(format_args!("node/{node} taken over from {from}")),
             Event::PodEvicting { pod, uid: _, node: _, removal } => {
                 let verb = match removal {
                     Removal::Evict => "evicting",
                     Removal::Delete => "deleting",
                 };
-                out.line(format_args!("{verb} pod {pod}"));
+                out.plain(format_args!("{verb} pod {pod}"));
             }
             Event::PodEnded { pod, uid: _, node: _, outcome, reason } => {
                 let (name, namespace) = (&pod.name, &pod.namespace);
                 match outcome {
-                    PodOutcome::Evicted => out.line(format_args!("pod/{name} evicted (namespace {namespace})")),
-                    PodOutcome::Deleted => out.line(format_args!("pod/{name} deleted (namespace {namespace})")),
-                    PodOutcome::Gone => out.line(format_args!("pod/{name} gone (namespace {namespace}): {reason}")),
-                    PodOutcome::Skipped => err.line(format_args!("pod {pod} is left alone: {reason}")),
+                    PodOutcome::Evicted => out.plain(format_args!("pod/{name} evicted (namespace {namespace})")),
+                    PodOutcome::Deleted => out.plain(format_args!("pod/{name} deleted (namespace {namespace})")),
+                    PodOutcome::Gone => out.plain(format_args!("pod/{name} gone (namespace {namespace}): {reason}")),
+                    PodOutcome::Skipped => err.plain(format_args!("pod {pod} is left alone: {reason}")),
                     // What is left is told at the end, all together.
                     PodOutcome::Refused | PodOutcome::Left => {}
                 }
             }
             Event::PodAppeared { pod, uid: _, node } => {
-                err.line(format_args!("pod {pod} came onto node {node} meanwhile"));
+                err.plain(format_args!("pod {pod} came onto node {node} meanwhile"));
             }
             Event::WaitBegan { subject, code, pods, message, remedy } => {
-                err.line(wait_line(subject, *code, *pods, message));
+                err.plain(wait_line(subject, *code, *pods, message));
                 if let Some(remedy) = remedy {
-                    err.line(format_args!("hint: {remedy}"));
+                    err.plain(format_args!("hint: {remedy}"));
                 }
             }
             Event::ConnectionLost { message } => {
                 self.printer.warning(&format!("connection lost, tried again: {message}"));
             }
-            Event::ConnectionRestored => err.line("connected again"),
+            Event::ConnectionRestored => err.plain("connected again"),
             Event::WatchRefused { what, message } => {
                 self.printer.warning(&format!("changes of {what} are not seen: {message}"));
             }
             Event::Interrupted => {
-                err.line("interrupted: nothing new is begun; once more to leave at once");
+                err.plain("interrupted: nothing new is begun; once more to leave at once");
             }
             Event::NodeEnded { node, outcome, reason, after: _ } => match (outcome, reason.as_str()) {
-                (NodeOutcome::Drained, "") => out.line(format_args!("node/{node} drained")),
-                (NodeOutcome::Drained, reason) => out.line(format_args!("node/{node} drained: {reason}")),
+                (NodeOutcome::Drained, "") => out.plain(format_args!("node/{node} drained")),
+                (NodeOutcome::Drained, reason) => out.plain(format_args!("node/{node} drained: {reason}")),
                 (_, reason) => {
                     let message = format!("unable to drain node {:?}: {reason}", node.0);
                     self.printer.error(&CliError::new(message));
@@ -246,14 +246,14 @@ fn tell_what_is_left(printer: &mut Printer, result: &DrainResult) {
         let noun = if count == 1 { "pod" } else { "pods" };
         let more = if count > MOST_PODS { format!(" and {} more", count - MOST_PODS) } else { String::new() };
         pods.truncate(MOST_PODS);
-        printer.err.line(format_args!("{count} {noun} left on node {node} ({reason}): {}{more}", pods.join(", ")));
+        printer.err.plain(format_args!("{count} {noun} left on node {node} ({reason}): {}{more}", pods.join(", ")));
     }
     for next in &result.next {
-        printer.err.line(format_args!("hint: {next}"));
+        printer.err.plain(format_args!("hint: {next}"));
     }
     let drained = result.nodes.iter().filter(|node| node.outcome == NodeOutcome::Drained).count();
     if drained < result.nodes.len() && result.nodes.len() > 1 {
-        printer.err.line(format_args!("{drained} of {} nodes drained", result.nodes.len()));
+        printer.err.plain(format_args!("{drained} of {} nodes drained", result.nodes.len()));
     }
     debug_assert!(result.exit_code == Exit::Done.code() || !result.reason.is_empty(), "a failure has a reason");
 }
@@ -301,7 +301,7 @@ impl<'a> PodKeys<'a> {
 }
 
 /// What kubectl puts behind a line of a dry run.
-fn suffix(dry_run: DryRun) -> &'static str {
+pub(crate) fn suffix(dry_run: DryRun) -> &'static str {
     match dry_run {
         DryRun::None => "",
         DryRun::Client => " (dry run)",

@@ -266,7 +266,9 @@ fn places(code: Code) -> &'static [Place] {
     }
 }
 
-/// A service account brings pull secrets along, and a node its platform and what it has pulled before.
+/// A service account brings pull secrets along, and a node its platform and what it has pulled before. An image that this
+/// rollout changed is to blame for a refusal, too, even if only its tag is another one: credentials that have expired are
+/// told by old pods that are refused as well, and an undo brings back what the nodes have pulled before.
 const PULL: &[Place] = &[
     Own("image"),
     Own("imagePullPolicy"),
@@ -732,6 +734,25 @@ mod tests {
         let first = Scene::new(Deployment, &image).revision(1, &image, 1, 0);
         let nothing = "there is no earlier version to compare with";
         check_verdict(&first, Code::CrashLoop, &[], false, nothing);
+    }
+
+    /// Registries say it of tags that do not exist, of private repositories, and once credentials have expired.
+    #[test]
+    fn pulls_that_are_refused() {
+        let refused = Code::ImageUnauthorized;
+        let with_secret = |name: &str| ("/spec/imagePullSecrets", json!([{"name": name}]));
+        // Another tag of the repository that the version before used, or another repository.
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3), refused, &[], true, CHANGED);
+        let changed = "since revision 1 spec.containers[web].image changed from x:1 to y:1";
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("y:1"))]), 3), refused, &[], true, changed);
+        let changed = "since revision 1 spec.imagePullSecrets[p].name is new (p)";
+        check_verdict(&scene(Deployment, &with(&[with_secret("p")]), 3), refused, &[], true, changed);
+        // The same image as before, or old pods that are refused as well.
+        let unchanged = "nothing that it can come from changed since revision 1";
+        let env = with(&[(ENV, json!([{"name": "A", "value": "b"}]))]);
+        check_verdict(&scene(Deployment, &env, 3), refused, &[], false, unchanged);
+        let both = scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3);
+        check_verdict(&both, refused, &[("old-0", refused)], false, SUFFER);
     }
 
     #[test]

@@ -115,8 +115,13 @@ pub fn old_pods_suffer(
 /// What changed between two templates that a finding can come from, what tells most first.
 fn changes_behind(finding: &Finding, before: &Value, after: &Value) -> Vec<Change> {
     let places = places(finding.code);
-    let rank =
-        |change: &Change| places.iter().position(|place| place.holds(&change.path, finding.container.as_deref()));
+    let own = finding.container.as_deref();
+    let is_placed_by_labels = family(finding.code) == Some(Family::Placement);
+    let is_label_seen = |path: &str| label(path).is_some_and(|key| is_seen_by_scheduler(key, finding, [before, after]));
+    let rank = |Change { path, .. }: &Change| {
+        let label = || (is_placed_by_labels && is_label_seen(path)).then_some(places.len());
+        places.iter().position(|place| place.holds(path, own)).or_else(label)
+    };
     let changes = changes(before, after).into_iter().filter(|change| matters(&change.path));
     let mut ranked: Vec<(usize, Change)> = changes.filter_map(|change| Some((rank(&change)?, change))).collect();
     ranked.sort_by_key(|(rank, change)| (*rank, is_own_name(&change.path)));
@@ -152,6 +157,38 @@ fn changes_of_named(finding: &Finding, before: &Value, after: &Value, found: Vec
     };
     let (about, others): (Vec<Change>, Vec<Change>) = found.into_iter().partition(is_about);
     if about.is_empty() { others } else { about }
+}
+
+/// The key of the pod's label that a path leads to.
+fn label(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("metadata.labels")?;
+    rest.strip_prefix('.').or_else(|| rest.strip_prefix('[')?.strip_suffix(']'))
+}
+
+/// Whether a label has to do with where a pod may run: one that the pod's own affinities or spreads count by, in whichever
+/// template; any, where the scheduler says that it is kept away by the anti-affinity of other pods (their selectors are
+/// not read; the words are `ErrReasonExistingAntiAffinityRulesNotMatch`).
+fn is_seen_by_scheduler(key: &str, finding: &Finding, templates: [&Value; 2]) -> bool {
+    const RULES: [&str; 3] =
+        ["/spec/affinity/podAffinity", "/spec/affinity/podAntiAffinity", "/spec/topologySpreadConstraints"];
+    let rules = templates.into_iter().flat_map(|template| RULES.iter().filter_map(|rule| template.pointer(rule)));
+    finding.message.contains("existing pods anti-affinity") || rules.into_iter().any(|rule| selects_by(rule, key))
+}
+
+/// Whether a selector of pods somewhere in a rule names the label.
+fn selects_by(rule: &Value, key: &str) -> bool {
+    match rule {
+        Value::Object(fields) => fields.iter().any(|(name, field)| match (name.as_str(), field) {
+            ("matchLabels", Value::Object(labels)) => labels.contains_key(key),
+            ("matchLabelKeys" | "mismatchLabelKeys", Value::Array(keys)) => keys.iter().any(|other| other == key),
+            ("matchExpressions", Value::Array(terms)) => terms.iter().any(|term| term["key"] == key),
+            // Those are labels of namespaces.
+            ("namespaceSelector", _) => false,
+            (_, field) => selects_by(field, key),
+        }),
+        Value::Array(items) => items.iter().any(|item| selects_by(item, key)),
+        _ => false,
+    }
 }
 
 impl Place {
@@ -383,7 +420,7 @@ const LIVENESS: &[Place] = &[
     Else,
 ];
 
-/// Limits stand for requests that are not given. A pod's own labels are what affinities and spreads count.
+/// Limits stand for requests that are not given. Labels are looked at apart ([`is_seen_by_scheduler`]).
 const PLACEMENT: &[Place] = &[
     At("spec.nodeSelector"),
     At("spec.affinity"),
@@ -402,7 +439,6 @@ const PLACEMENT: &[Place] = &[
     At("spec.runtimeClassName"),
     At("spec.overhead"),
     At("spec.hostNetwork"),
-    At("metadata.labels"),
 ];
 
 const CREATION: &[Place] = &[
@@ -588,7 +624,7 @@ mod tests {
         let path = "spec.containers[web].readinessProbe.httpGet.path";
         check(Code::NotReady, &[("/spec/containers/0/readinessProbe", get)], &[path, period]);
         check(Code::CrashLoop, &all(), &[image_path, env_path, env_name, period, limit, request, sum, label, disk]);
-        check(Code::NoRoom, &all(), &[disk, request, limit, label]);
+        check(Code::NoRoom, &all(), &[disk, request, limit]);
         check(Code::NoNodeMatches, &[image(), env()], &[]);
         check(Code::QuotaExceeded, &all(), &[limit, request]);
         check(Code::QuotaExceeded, &[image(), checksum()], &[]);
@@ -608,6 +644,44 @@ mod tests {
         check(Code::NodeLost, &all(), &[]);
         check(Code::WebhookUnavailable, &all(), &[]);
         check(Code::Unknown, &[labels(), image()], &[label, image_path]);
+    }
+
+    #[test]
+    fn labels_that_the_scheduler_looks_at() {
+        let tier = || ("/metadata/labels/tier", json!("front"));
+        let path = "metadata.labels.tier";
+        let affinity = |kind: &str, term: &Value| {
+            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+            [("/spec/affinity", rules)]
+        };
+        /// Both templates have the rule, so that the label alone has changed.
+        #[track_caller]
+        fn check_with(rule: &[(&str, Value)], label: (&str, Value), expected: &[&str]) {
+            let after = with(&[rule, &[label]].concat());
+            for code in [Code::NoRoom, Code::NoNodeMatches, Code::Unschedulable] {
+                check_between(&with(rule), &after, &finding(code, ""), expected);
+            }
+            check_between(&with(rule), &after, &finding(Code::SchedulingGated, ""), &[]);
+        }
+        check_with(&[], tier(), &[]);
+        let by = |selector: Value| json!({"topologyKey": "zone", "labelSelector": selector});
+        let of_tier = || by(json!({"matchLabels": {"tier": "front"}}));
+        check_with(&affinity("podAntiAffinity", &of_tier()), tier(), &[path]);
+        check_with(&affinity("podAffinity", &json!({"podAffinityTerm": of_tier(), "weight": 1})), tier(), &[path]);
+        check_with(&affinity("podAffinity", &by(json!({"matchLabels": {"app": "web"}}))), tier(), &[]);
+        let elsewhere = json!({"topologyKey": "zone", "namespaceSelector": {"matchLabels": {"tier": "front"}}});
+        check_with(&affinity("podAffinity", &elsewhere), tier(), &[]);
+        let spread = |constraint: Value| [("/spec/topologySpreadConstraints", json!([constraint]))];
+        check_with(&spread(by(json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}))), tier(), &[path]);
+        check_with(&spread(json!({"topologyKey": "zone", "matchLabelKeys": ["tier"]})), tier(), &[path]);
+        check_with(&spread(by(json!({}))), tier(), &[]);
+        let mut after = with(&spread(json!({"topologyKey": "zone", "matchLabelKeys": ["example.com/tier"]})));
+        let before = after.clone();
+        after["metadata"]["labels"]["example.com/tier"] = "front".into();
+        check_between(&before, &after, &finding(Code::NoRoom, ""), &["metadata.labels[example.com/tier]"]);
+        // Rules of other pods may count by whatever label.
+        let theirs = "0 of 3 nodes fit: 3 didn't satisfy existing pods anti-affinity rules";
+        check_between(&template("x:1"), &with(&[tier()]), &finding(Code::NoNodeMatches, theirs), &[path]);
     }
 
     #[test]

@@ -145,11 +145,11 @@ pub fn judge(
         return Verdict::of(Phase::Blocked, Some(finding), None);
     }
     let matters = |finding: &&Finding| !progress.is_complete || matches!(finding.class, Class::Fatal | Class::Repeated);
-    let findings: Vec<&Finding> = findings.iter().filter(matters).collect();
     let deadline_has_passed = deadline_has_passed(subject, clocks);
     let proofs: Vec<(&Finding, Option<Timestamp>)> = findings
         .iter()
-        .map(|finding| (*finding, clocks.proven_at(subject, finding, limits, deadline_has_passed)))
+        .filter(matters)
+        .map(|finding| (finding, clocks.proven_at(subject, finding, limits, deadline_has_passed)))
         .collect();
     let is_proven = |at: &Option<Timestamp>| at.is_some_and(|at| at <= now);
     let proven: Vec<Finding> =
@@ -159,14 +159,13 @@ pub fn judge(
         return Verdict::of(phase, Some(cause), None);
     }
     let next_proof = proofs.iter().filter_map(|(_, at)| *at).min();
+    let cause = primary(findings);
     if let (true, Some(since)) = (progress.is_complete, clocks.complete_since) {
         let stable_at = since + window(subject, limits);
-        let phase = if stable_at <= now { Phase::Complete } else { Phase::Progressing };
+        let (phase, cause) = if stable_at <= now { (Phase::Complete, None) } else { (Phase::Progressing, cause) };
         let wake = [Some(stable_at), next_proof].into_iter().flatten().filter(|at| *at > now).min();
-        return Verdict { complete_since: Some(since), ..Verdict::of(phase, None, wake) };
+        return Verdict { complete_since: Some(since), ..Verdict::of(phase, cause, wake) };
     }
-    let all: Vec<Finding> = findings.into_iter().cloned().collect();
-    let cause = primary(&all);
     let phase = match cause.map(|cause| cause.class) {
         Some(Class::Transient | Class::Environment | Class::Blocked) => Phase::Waiting,
         _ => Phase::Progressing,

@@ -18,16 +18,28 @@ use crate::{
 /// Who is to blame for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blame {
-    /// Whether there is an earlier version to compare with.
-    pub has_before: bool,
-    /// Whether this rollout changed something that the finding can come from. False in a first rollout.
-    pub is_changed: bool,
-    /// Whether the version is to blame: it is changed, and the pods of the version before are better off.
-    pub is_to_blame: bool,
+    /// Whose fault it is.
+    pub fault: Fault,
     /// What was changed of it, what tells most first.
     pub paths: Vec<Change>,
     /// Why, in a sentence without an end: `since revision 7 spec.containers[web].image changed from x:1 to x:2`.
     pub sentence: String,
+}
+
+/// Whose fault a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The version's: this rollout changed something that it can come from, and the pods of the version before are better
+    /// off.
+    Version,
+    /// Not the version's alone: the pods of the version before fail too.
+    OldPodsToo,
+    /// Not the version's: this rollout changed nothing that it can come from.
+    Unchanged,
+    /// Nobody's: somebody holds the rollout up, whatever the version.
+    Held,
+    /// Unknown: there is no earlier version to compare with.
+    FirstRollout,
 }
 
 /// A place in a template.
@@ -73,25 +85,41 @@ pub fn blame(
     subject: &Subject<'_>,
     findings_of: impl Fn(&PodStatus) -> Vec<Finding>,
 ) -> Blame {
+    let of = |fault, paths, sentence: String| Blame { fault, paths, sentence };
+    if matches!(finding.code, Code::Paused | Code::OnDelete | Code::OrdinalStuck) {
+        return of(Fault::Held, Vec::new(), "no version is to blame for it".to_owned());
+    }
     let Some(last_good) = last_good else {
-        let sentence = "there is no earlier version to compare with".to_owned();
-        return Blame { has_before: false, is_changed: false, is_to_blame: false, paths: Vec::new(), sentence };
+        return of(Fault::FirstRollout, Vec::new(), "there is no earlier version to compare with".to_owned());
     };
     let paths = changes_behind(finding, &last_good.template, &subject.rollout.template);
-    let is_changed = !paths.is_empty();
     let revision = shown(last_good);
-    let suffer = is_changed && old_pods_suffer(subject, last_good, finding, findings_of);
-    let sentence = match paths.first() {
-        None => format!("nothing that it can come from changed since {revision}"),
-        Some(_) if suffer => format!("the pods of {revision} fail too"),
-        Some(first) => format!("since {revision} {}", told(first, paths.len() - 1)),
+    let Some(first) = paths.first() else {
+        let sentence = format!("nothing that it can come from changed since {revision}");
+        return of(Fault::Unchanged, paths, sentence);
     };
-    Blame { has_before: true, is_changed, is_to_blame: is_changed && !suffer, paths, sentence }
+    if old_pods_suffer(subject, last_good, finding, findings_of) {
+        return of(Fault::OldPodsToo, paths, format!("the pods of {revision} fail too"));
+    }
+    let sentence = format!("since {revision} {}", told(first, paths.len() - 1));
+    of(Fault::Version, paths, sentence)
+}
+
+impl Fault {
+    /// Whether this rollout changed something that the finding can come from; none where no template has to do with it, or
+    /// there is none to compare with.
+    pub const fn is_changed(self) -> Option<bool> {
+        match self {
+            Self::Version | Self::OldPodsToo => Some(true),
+            Self::Unchanged => Some(false),
+            Self::Held | Self::FirstRollout => None,
+        }
+    }
 }
 
 /// Whether the pods of the last good version fail the same way now. Of what keeps pods from starting one is enough: the
 /// others have started before. Of what befalls pods that run, half of them must: some pod fails on any day.
-pub fn old_pods_suffer(
+fn old_pods_suffer(
     subject: &Subject<'_>,
     last_good: &Revision,
     finding: &Finding,
@@ -538,7 +566,10 @@ fn told(change: &Change, others: usize) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{
+        Fault::{FirstRollout, Held, OldPodsToo, Unchanged, Version},
+        *,
+    };
     use crate::{
         model::RolloutKind::{self, Deployment, StatefulSet},
         rollout::{
@@ -767,7 +798,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_verdict(scene: &Scene, new: Code, old: &[(&str, Code)], is_to_blame: bool, sentence: &str) {
+    fn check_verdict(scene: &Scene, new: Code, old: &[(&str, Code)], fault: Fault, sentence: &str) {
         let findings_of = |pod: &PodStatus| {
             let of_it = old.iter().filter(|(name, _)| pod.name.name == *name);
             of_it.map(|(_, code)| finding(*code, "")).collect::<Vec<_>>()
@@ -775,8 +806,8 @@ mod tests {
         scene.look(|subject| {
             let last_good = target::last_good(subject, &std::collections::BTreeSet::new());
             let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), subject, findings_of);
-            assert_eq!((blame.is_to_blame, blame.sentence.as_str()), (is_to_blame, sentence));
-            assert_eq!(blame.is_changed, !blame.paths.is_empty());
+            assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
+            assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
         });
     }
 
@@ -787,27 +818,31 @@ mod tests {
     fn who_is_to_blame() {
         let image = with(&[(IMAGE, json!("x:2"))]);
         let deployment = |pods| scene(Deployment, &image, pods);
-        check_verdict(&deployment(3), Code::CrashLoop, &[], true, CHANGED);
-        check_verdict(&scene(StatefulSet, &image, 3), Code::CrashLoop, &[], true, CHANGED);
-        check_verdict(&deployment(0), Code::CrashLoop, &[], true, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &[], Version, CHANGED);
+        check_verdict(&scene(StatefulSet, &image, 3), Code::CrashLoop, &[], Version, CHANGED);
+        check_verdict(&deployment(0), Code::CrashLoop, &[], Version, CHANGED);
         check_verdict(
             &deployment(3),
             Code::NoRoom,
             &[],
-            false,
+            Unchanged,
             "nothing that it can come from changed since revision 1",
         );
         // Half of those that run, but one of those that start.
         let failing = |code| [("old-0", code), ("old-1", code)];
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady)[..1], true, CHANGED);
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady), false, SUFFER);
-        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::ImageUnauthorized)[..1], false, SUFFER);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady)[..1], Version, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady), OldPodsToo, SUFFER);
+        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::ImageUnauthorized)[..1], OldPodsToo, SUFFER);
         // Something else is no comparison.
-        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::NotReady), true, CHANGED);
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::Restarted), true, CHANGED);
+        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::NotReady), Version, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::Restarted), Version, CHANGED);
         let first = Scene::new(Deployment, &image).revision(1, &image, 1, 0);
         let nothing = "there is no earlier version to compare with";
-        check_verdict(&first, Code::CrashLoop, &[], false, nothing);
+        check_verdict(&first, Code::CrashLoop, &[], FirstRollout, nothing);
+        // Who holds a rollout up holds up any version.
+        for held in [Code::Paused, Code::OnDelete, Code::OrdinalStuck] {
+            check_verdict(&deployment(3), held, &[], Held, "no version is to blame for it");
+        }
     }
 
     /// Registries say it of tags that do not exist, of private repositories, and once credentials have expired.
@@ -816,17 +851,17 @@ mod tests {
         let refused = Code::ImageUnauthorized;
         let with_secret = |name: &str| ("/spec/imagePullSecrets", json!([{"name": name}]));
         // Another tag of the repository that the version before used, or another repository.
-        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3), refused, &[], true, CHANGED);
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3), refused, &[], Version, CHANGED);
         let changed = "since revision 1 spec.containers[web].image changed from x:1 to y:1";
-        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("y:1"))]), 3), refused, &[], true, changed);
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("y:1"))]), 3), refused, &[], Version, changed);
         let changed = "since revision 1 spec.imagePullSecrets[p].name is new (p)";
-        check_verdict(&scene(Deployment, &with(&[with_secret("p")]), 3), refused, &[], true, changed);
+        check_verdict(&scene(Deployment, &with(&[with_secret("p")]), 3), refused, &[], Version, changed);
         // The same image as before, or old pods that are refused as well.
         let unchanged = "nothing that it can come from changed since revision 1";
         let env = with(&[(ENV, json!([{"name": "A", "value": "b"}]))]);
-        check_verdict(&scene(Deployment, &env, 3), refused, &[], false, unchanged);
+        check_verdict(&scene(Deployment, &env, 3), refused, &[], Unchanged, unchanged);
         let both = scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3);
-        check_verdict(&both, refused, &[("old-0", refused)], false, SUFFER);
+        check_verdict(&both, refused, &[("old-0", refused)], OldPodsToo, SUFFER);
     }
 
     #[test]
@@ -837,9 +872,9 @@ mod tests {
             scene.with("/status/conditions", failing).revision(2, &more, 0, 0)
         };
         let changed = "since revision 1 spec.containers[web].resources.requests.cpu is new (9)";
-        check_verdict(&scene(json!([])), Code::QuotaExceeded, &[], true, changed);
+        check_verdict(&scene(json!([])), Code::QuotaExceeded, &[], Version, changed);
         let failing = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
-        check_verdict(&scene(failing), Code::QuotaExceeded, &[], false, SUFFER);
+        check_verdict(&scene(failing), Code::QuotaExceeded, &[], OldPodsToo, SUFFER);
     }
 
     #[test]
@@ -847,7 +882,13 @@ mod tests {
         let restart = with(&[("/metadata/annotations", json!({super::super::template::RESTARTED_AT: "now"}))]);
         let scene = Scene::new(Deployment, &restart).revision(1, &template("x:0"), 0, 0);
         let scene = scene.revision(2, &template("x:1"), 3, 3).revision(3, &restart, 1, 0);
-        check_verdict(&scene, Code::CrashLoop, &[], false, "nothing that it can come from changed since revision 2");
+        check_verdict(
+            &scene,
+            Code::CrashLoop,
+            &[],
+            Unchanged,
+            "nothing that it can come from changed since revision 2",
+        );
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use disruption::{
     action::Removal,
+    document::seconds,
     drain::document::{DrainResult, NodeOutcome, PodOutcome, PodResult},
     event::{Event, WaitCode},
     outcome::Exit,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use plugin::{
     error::CliError,
     printer::Printer,
@@ -165,11 +166,6 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// Seconds to the millisecond, as the result has them.
-fn in_millis(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
-}
-
 fn already_word(already: bool) -> &'static str {
     if already { "already " } else { "" }
 }
@@ -272,7 +268,7 @@ impl<'a> EventDocument<'a> {
                 namespace: Some(&pod.namespace),
                 name: Some(&pod.name),
                 uid: Some(&uid.0),
-                seconds: Some(in_millis(*after)),
+                seconds: Some(seconds(*after)),
                 ..nothing
             },
             Event::ConnectionLost { message } => Self { r#type: "ConnectionLost", message: Some(message), ..nothing },
@@ -286,7 +282,7 @@ impl<'a> EventDocument<'a> {
                 node: Some(&node.0),
                 outcome: Some(format!("{outcome:?}")),
                 message: Some(reason),
-                seconds: Some(in_millis(*after)),
+                seconds: Some(seconds(*after)),
                 ..nothing
             },
         }

@@ -163,17 +163,6 @@ impl View {
     pub fn ready_before(&self, rollout: &Uid) -> impl Iterator<Item = VersionKey> {
         self.ready_before.iter().filter(move |(uid, _)| uid == rollout).map(|(_, version)| version.clone())
     }
-
-    /// The newest time that any object tells: the moment of a file that does not say.
-    pub fn newest(&self) -> Option<Timestamp> {
-        let pods = self.pods.values().flat_map(|pod| {
-            let changes = pod.conditions.iter().filter_map(|condition| condition.changed_at);
-            changes.chain(pod.created_at)
-        });
-        let incidents = self.incidents.values().filter_map(|incident| incident.last_at);
-        let rollouts = self.rollouts.values().flat_map(|rollout| &rollout.conditions);
-        pods.chain(incidents).chain(rollouts.filter_map(|condition| condition.updated_at)).max()
-    }
 }
 
 impl<'a> Subject<'a> {

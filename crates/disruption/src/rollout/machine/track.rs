@@ -16,6 +16,7 @@ use super::{Surroundings, Target, Task};
 use crate::{
     action::{Action, Wanted},
     diagnose::{self, Code, Finding},
+    document::seconds,
     model::{ObjectName, Rollout, RolloutKind, Uid, Writer},
     outcome::Exit,
     rollout::{
@@ -546,10 +547,6 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
 
 fn spell(duration: SignedDuration) -> String {
     format!("{}s", duration.as_secs())
-}
-
-fn seconds(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// When to look again although nothing happens.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{status::Progress, view::Subject};
 use crate::{
     diagnose::{self, Class, Code, Finding, primary},
-    model::{ContainerState, PodStatus, RolloutKind, Uid, VersionKey},
+    model::{ContainerRole, ContainerState, PodStatus, RolloutKind, Uid, VersionKey},
 };
 
 /// How much is proof.
@@ -464,7 +464,8 @@ impl Farthest {
     fn of(new_pods: &[&PodStatus], progress: &Progress) -> Self {
         let count = |holds: &dyn Fn(&PodStatus) -> bool| new_pods.iter().filter(|pod| holds(pod)).count();
         let is_started = |pod: &PodStatus| {
-            pod.containers.iter().all(|container| matches!(container.state, ContainerState::Running { .. }))
+            let mut lasting = pod.containers.iter().filter(|container| container.role != ContainerRole::Init);
+            lasting.all(|container| matches!(container.state, ContainerState::Running { .. }))
         };
         Self {
             created: new_pods.len(),
@@ -564,6 +565,23 @@ mod tests {
             let clocks = Clocks::begin(subject, findings, progress);
             let wake = judge(subject, findings, progress, &clocks, &limits).wake;
             assert_eq!(wake, Some("2026-01-01T12:00:00Z".parse().unwrap()));
+        });
+    }
+
+    /// Init containers have ended by then.
+    #[test]
+    fn a_pod_whose_containers_run_has_started() {
+        let running = json!({"running": {"startedAt": "2026-01-01T11:59:40Z"}});
+        let ended = json!({"terminated": {"exitCode": 0}});
+        let of = |name: &str, state: &Value| json!([{"name": name, "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]);
+        let pod = json!({
+            "metadata": {"name": "web-1", "uid": "web-1"},
+            "spec": {"initContainers": [{"name": "init"}], "containers": [{"name": "web"}]},
+            "status": {"initContainerStatuses": of("init", &ended), "containerStatuses": of("web", &running)},
+        });
+        let pod = PodStatus::from(serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod).unwrap());
+        at(&scene(true), "2026-01-01T12:00:00Z", |_, _, progress| {
+            assert_eq!(Farthest::of(&[&pod], progress).started, 1);
         });
     }
 }

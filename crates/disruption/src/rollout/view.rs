@@ -8,7 +8,8 @@ pub use super::file::read;
 use super::template;
 use crate::{
     model::{
-        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey, WorkloadKind,
+        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, RolloutStrategy, Uid,
+        VersionKey, WorkloadKind,
     },
     snapshot::{Kind, Object, Unreadable},
 };
@@ -199,6 +200,16 @@ impl<'a> Subject<'a> {
     pub fn old_pods(&self) -> Vec<&'a PodStatus> {
         let current = self.version();
         self.pods.iter().filter(|pod| self.version_of(pod).as_ref() != current).copied().collect()
+    }
+
+    /// The pod of an older version that a `StatefulSet` waits for in vain: with `OrderedReady` the controller looks at no
+    /// other before the lowest that is not Ready, or stops, has become Ready (kubernetes#67250).
+    pub fn stuck_pod(&self) -> Option<&'a PodStatus> {
+        let RolloutStrategy::Ordinal { is_ordered: true, .. } = self.rollout.strategy else { return None };
+        let version = self.version().filter(|_| self.rollout.is_observed())?;
+        let awaited = self.pods.iter().filter(|pod| !pod.is_ready() || pod.is_terminating());
+        let lowest = awaited.filter(|pod| pod.ordinal().is_some()).min_by_key(|pod| pod.ordinal()).copied()?;
+        (!lowest.is_terminating() && self.version_of(lowest).as_ref() != Some(version)).then_some(lowest)
     }
 
     /// What was reported about an object, oldest first.

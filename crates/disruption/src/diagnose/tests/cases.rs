@@ -987,6 +987,10 @@ fn ordinals_and_stopping_pods() {
         set().with(set_pod("0", "db-222", false)).with(set_pod("1", "db-bad", false)),
         &["Fatal ImageNotFound x1: image \"db:9\" not found"],
     );
+    // A lower pod that is still Ready while it stops comes first.
+    let mut leaving = set_pod("0", "db-111", true);
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:20Z".into();
+    check(set().with(leaving).with(set_pod("1", "db-bad", false)), &[]);
     let stopping = |at: &str| {
         let mut pod = set_pod("0", "db-bad", false);
         pod["metadata"]["deletionTimestamp"] = at.into();

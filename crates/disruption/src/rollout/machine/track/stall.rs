@@ -188,7 +188,7 @@ impl Track {
 
     pub(super) fn not_undone(&mut self, message: String, subject: &Subject<'_>, surroundings: &Surroundings<'_>) {
         let namespace = &self.name.namespace;
-        let mut next = vec![format!("kubectl rollout-guard -n {namespace} status {}", self.shown())];
+        let mut next = vec![self.status_command()];
         if subject.rollout.is_paused {
             next.push(format!("kubectl -n {namespace} rollout resume {}", self.shown()));
         }

@@ -78,7 +78,7 @@ pub fn unpack(bytes: &[u8]) -> io::Result<Vec<File>> {
 
 /// The SHA-256 of `bytes`, in lower case as krew demands.
 pub fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub fn pack(
 /// # Errors
 /// An archive of one of the platforms is missing.
 pub fn manifests(workspace: &Path, release: &Release, dir: &Path, platforms: &[Platform]) -> Result<()> {
-    let mut sums = String::new();
+    let mut sums = Vec::new();
     let mut rendered = PLUGINS.map(|_| String::new());
     fs::create_dir_all(workspace.join(".krew"))?;
     fs::create_dir_all(workspace.join("plugins"))?;
@@ -104,7 +104,7 @@ pub fn manifests(workspace: &Path, release: &Release, dir: &Path, platforms: &[P
         for platform in platforms {
             let name = plugin.archive(&release.version, platform);
             let sha256 = archive::sha256(&fs::read(dir.join(&name)).with_context(|| format!("reading {name}"))?);
-            sums.push_str(&format!("{sha256}  {name}\n"));
+            sums.push(format!("{sha256}  {name}\n"));
             packed.push(Packed { platform: *platform, sha256 });
         }
         *rendered = release.manifest(plugin, &packed);
@@ -113,7 +113,7 @@ pub fn manifests(workspace: &Path, release: &Release, dir: &Path, platforms: &[P
         fs::write(workspace.join(".krew").join(&file), manifest::template(plugin, &release.repository))?;
     }
     fs::write(workspace.join("krew-manifest.yaml"), manifest::both(&rendered))?;
-    fs::write(dir.join("SHA256SUMS"), sums)?;
+    fs::write(dir.join("SHA256SUMS"), sums.concat())?;
     Ok(())
 }
 

@@ -62,9 +62,9 @@ pub fn dependencies(workspace: &Path, package: &str, target: &str) -> Result<Vec
 /// The file: which crates there are, then each text once with the crates that it came with.
 pub fn text(binary: &str, dependencies: &[Dependency]) -> String {
     let mut by_text: BTreeMap<String, (&str, Vec<String>)> = BTreeMap::new();
-    let mut file = format!("{binary} is linked from these crates of others:\n\n");
+    let mut parts = vec![format!("{binary} is linked from these crates of others:\n\n")];
     for Dependency { name, version, licence, texts } in dependencies {
-        file.push_str(&format!("{name} {version}: {licence}\n"));
+        parts.push(format!("{name} {version}: {licence}\n"));
         for text in texts {
             // Texts that differ in their line breaks alone are one.
             let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -73,11 +73,12 @@ pub fn text(binary: &str, dependencies: &[Dependency]) -> String {
     }
     let mut texts: Vec<_> = by_text.into_values().collect();
     texts.sort_by(|(_, one), (_, other)| one.cmp(other));
+    let line = "=".repeat(80);
     for (text, mut users) in texts {
         users.dedup();
-        file.push_str(&format!("\n{}\n{}\n\n{}\n", "=".repeat(80), users.join(", "), text.trim_matches('\n')));
+        parts.push(format!("\n{line}\n{}\n\n{}\n", users.join(", "), text.trim_matches('\n')));
     }
-    file
+    parts.concat()
 }
 
 /// Names and versions of what is linked into a package's binary, with the features that it is built with.

@@ -1,7 +1,5 @@
 //! The krew manifests of a release, all rendered from one text.
 
-use std::fmt::Write;
-
 use crate::{
     licences,
     platform::{PLATFORMS, Platform},
@@ -81,7 +79,7 @@ fn url(plugin: &Plugin, repository: &str, version: &str, platform: &Platform) ->
 
 fn head(plugin: &Plugin, repository: &str, version: &str) -> String {
     let Plugin { name, short_description, description } = plugin;
-    let indented: String = description.lines().map(|line| format!("    {line}\n")).collect();
+    let indented: Vec<String> = description.lines().map(|line| format!("    {line}\n")).collect();
     format!(
         "\
 apiVersion: krew.googlecontainertools.github.com/v1alpha2
@@ -93,15 +91,19 @@ spec:
   homepage: {repository}
   shortDescription: {short_description}
   description: |
-{indented}  platforms:
-"
+{}  platforms:
+",
+        indented.concat()
     )
 }
 
 fn entry(plugin: &Plugin, platform: &Platform, source: &str) -> String {
     let Platform { os, arch, target: _ } = platform;
     let binary = plugin.binary(platform);
-    let mut text = format!(
+    let files = [binary.as_str(), "LICENSE", "README.md", licences::FILE]
+        .map(|file| format!("    - from: {file}\n      to: .\n"))
+        .concat();
+    format!(
         "  - selector:
       matchLabels:
         os: {os}
@@ -109,13 +111,8 @@ fn entry(plugin: &Plugin, platform: &Platform, source: &str) -> String {
     {source}
     bin: {binary}
     files:
-"
-    );
-    for file in [binary.as_str(), "LICENSE", "README.md", licences::FILE] {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "    - from: {file}\n      to: .");
-    }
-    text
+{files}"
+    )
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ async fn a_second_installation_changes_nothing() -> Result<()> {
     let krew = Krew::new()?;
     let release = packed::stand_in("v1.0.0", "https://example.com/kubectl-x")?;
     let args = from_files(&release, &PLUGINS[0], here());
-    for said in ["Installed plugin: safe-drain", "Skipping plugin safe-drain, it is already installed"] {
+    for said in ["Installed plugin: safe-drain", "Skipping plugin \"safe-drain\", it is already installed"] {
         let output = krew.kubectl(&args.each_ref().map(String::as_str)).output().await?;
         assert_eq!(output.code, Some(0), "{output}");
         assert!(output.stderr.contains(said), "{output}");
@@ -140,10 +140,8 @@ async fn the_validator_of_the_index_downloads_and_installs_every_platform() -> R
     for plugin in &PLUGINS {
         let output = Krew::new()?.validate(&release.manifest(plugin), &[]).await?;
         assert_eq!(output.code, Some(0), "{output}");
-        for platform in &PLATFORMS {
-            let said = format!("installing {}/{}", platform.os, platform.arch);
-            assert!(output.stderr.contains(&platform.os.to_owned()), "{said}: {output}");
-        }
+        let said = format!("all {} spec.platforms installed fine", PLATFORMS.len());
+        assert!(output.stderr.contains(&said), "{output}");
     }
     Ok(())
 }

@@ -40,6 +40,11 @@ fn from_files(packed: &Packed, plugin: &Plugin, platform: &Platform) -> [String;
 #[tokio::test]
 async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubectl_and_are_removed() -> Result<()> {
     let krew = Krew::new()?;
+    // krew lists and removes nothing before it has an index; this one has other versions.
+    let index = Index::new()?;
+    index.publish(&packed::stand_in("v1.0.0", "https://example.com/kubectl-x")?)?;
+    let output = krew.kubectl(&["krew", "index", "add", "other", &index.url()]).output().await?;
+    assert_eq!(output.code, Some(0), "{output}");
     for plugin in &PLUGINS {
         let name = plugin.name;
         let output = krew.kubectl(&from_files(real(), plugin, here()).each_ref().map(String::as_str)).output().await?;
@@ -62,7 +67,7 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
         assert_eq!(output.code, Some(1), "{output}");
     }
     let output = krew.kubectl(&["krew", "list"]).output().await?;
-    assert_eq!(output.stdout, "rollout-guard\nsafe-drain\n", "{output}");
+    assert_eq!(output.stdout, "detached/rollout-guard\ndetached/safe-drain\n", "{output}");
     let output = krew.kubectl(&["plugin", "list", "--name-only"]).output().await?;
     assert!(output.stdout.contains("kubectl-rollout_guard\nkubectl-safe_drain\n"), "{output}");
 
@@ -161,7 +166,7 @@ async fn this_repository_is_an_index_that_upgrades_come_from() -> Result<()> {
         assert_eq!(output.code, Some(0), "{args:?}: {output}");
         Ok(output.stdout)
     };
-    ok(&["krew", "index", "add", "ours", &format!("file://{}", index.path().display())]).await?;
+    ok(&["krew", "index", "add", "ours", &index.url()]).await?;
     ok(&["krew", "install", "ours/safe-drain", "ours/rollout-guard"]).await?;
     assert_eq!(ok(&["safe-drain"]).await?, format!("safe-drain v1.0.0 on linux/{}\n", here().arch));
 
@@ -206,6 +211,11 @@ impl Index {
         self.0.path()
     }
 
+    fn url(&self) -> String {
+        format!("file://{}", self.path().display())
+    }
+
+    /// Commits the manifests of a release.
     fn publish(&self, release: &Packed) -> Result<()> {
         for plugin in &PLUGINS {
             let file = PathBuf::from(format!("plugins/{}.yaml", plugin.name));

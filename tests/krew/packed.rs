@@ -1,8 +1,12 @@
 //! Archives and manifests to try: packed and rendered as a release is, from the binaries at hand.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use xtask::{
     PLATFORMS, PLUGINS, Platform, Plugin, Release, dist,
@@ -38,9 +42,17 @@ pub(crate) fn stand_in(version: &str, repository: &str) -> Result<Packed> {
 pub(crate) fn real(version: &str, repository: &str) -> Result<Packed> {
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let dependencies = licences::dependencies(xtask::workspace(), "kubectl-safe-drain", &host)?;
-    pack(version, repository, &[*Platform::of(&host)?], &dependencies, |plugin, _| {
-        Ok(fs::read(lab::plugin(plugin.name)?)?)
-    })
+    pack(version, repository, &[*Platform::of(&host)?], &dependencies, |plugin, _| stripped(&lab::plugin(plugin.name)?))
+}
+
+/// A binary without what debuggers read: most of a binary for tests, and slow to pack.
+fn stripped(binary: &Path) -> Result<Vec<u8>> {
+    let copy = tempfile::NamedTempFile::new()?.into_temp_path();
+    let output = Command::new("strip").arg("-o").arg(&copy).arg(binary).output().context("strip: install binutils")?;
+    if !output.status.success() {
+        bail!("strip: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(fs::read(&copy)?)
 }
 
 fn pack(

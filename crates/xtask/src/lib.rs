@@ -8,10 +8,12 @@ pub mod licences;
 pub mod manifest;
 pub mod platform;
 pub mod plugin;
+pub mod task;
 
 pub use manifest::Release;
 pub use platform::{PLATFORMS, Platform};
 pub use plugin::{PLUGINS, Plugin};
+pub use task::Task;
 
 /// The top directory of this repository.
 pub fn workspace() -> &'static Path {

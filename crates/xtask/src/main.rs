@@ -1,34 +1,14 @@
 //! `cargo xtask`: builds, packs and describes what is released.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Parser;
 use xtask::{
+    Task,
     dist::{self, Built},
     workspace,
 };
-
-/// What a maintainer does with this repository.
-#[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
-enum Task {
-    /// Build both plugins as they are shipped, pack them into dist/ and write the krew manifests
-    Dist {
-        /// What to build for, as a target triple of Rust; this machine if nothing is said
-        #[arg(long)]
-        target: Option<String>,
-    },
-    /// Write the krew manifests of a release from the archives of all platforms
-    Manifests {
-        /// Where the archives are
-        #[arg(long)]
-        dir: PathBuf,
-    },
-}
 
 fn main() -> Result<()> {
     let workspace = workspace();

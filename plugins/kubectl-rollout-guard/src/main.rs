@@ -4,6 +4,7 @@ mod arguments;
 mod guard;
 mod history;
 mod look;
+mod names;
 mod report;
 mod run;
 mod status;
@@ -13,10 +14,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use disruption::outcome::Exit;
-use plugin::{cli, error::CliError, shell::Shell, version};
+use plugin::{cli, complete, completion, error::CliError, shell::Shell, version};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    complete::run::<Arguments>(names::offer).unwrap_or_else(|| cli::run(run))
 }
 
 async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> {
@@ -26,6 +27,7 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
         Some(Command::History(flags)) => history::run(&flags, shell).await,
         Some(Command::Undo(flags)) => undo::run(&flags, shell).await,
+        Some(Command::Completion(flags)) => completion::run(&flags, "rollout-guard", shell),
         Some(Command::Version(flags)) => version::run(&flags, "rollout-guard", env!("CARGO_PKG_VERSION"), shell),
         None => guard::run(&arguments.guard, shell).await,
     }

@@ -449,7 +449,7 @@ mod tests {
         Use "kubectl options" for a list of global command-line options (applies to all commands).
         "#);
         assert_eq!(run("help plan").1.out(), captured.out());
-        assert_eq!(run("-n plan plan a --help").1.out(), captured.out());
+        assert_eq!(run("-n plan plan --help").1.out(), captured.out());
 
         let (_, captured) = run("--version");
         assert_eq!(captured.out(), "kubectl do-it 1.2.3\n");

@@ -11,6 +11,10 @@ mod repair;
 mod report;
 mod status;
 
+#[cfg(test)]
+#[path = "../../../tests/reference.rs"]
+mod reference;
+
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};

@@ -9,8 +9,8 @@ use crate::document::{Document, EXECUTED, root};
 
 /// The plugins as documents call them, and their subcommands with flags of their own.
 const PLUGINS: [(&str, &[&str]); 2] = [
-    ("safe-drain", &["", "plan", "cordon", "uncordon", "status", "repair", "version"]),
-    ("rollout-guard", &["", "run", "status", "history", "undo", "version"]),
+    ("safe-drain", &["", "plan", "cordon", "uncordon", "status", "repair", "completion", "version"]),
+    ("rollout-guard", &["", "run", "status", "history", "undo", "completion", "version"]),
 ];
 
 /// Flags of other programs that documents name by themselves.

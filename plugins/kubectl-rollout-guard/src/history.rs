@@ -32,7 +32,7 @@ pub(crate) async fn run(flags: &HistoryFlags, shell: &mut Shell) -> Result<Exit,
     let revision = flags.wanted_revision()?;
     if let Some(file) = &flags.from_file {
         let (view, taken_at) = read(file)?;
-        let now = flags.now.or(taken_at).or(view.newest()).unwrap_or_default();
+        let now = flags.now.unwrap_or(taken_at);
         let wanted = flags.workloads.resolve_or_everything()?;
         let chosen = choose(&view, &wanted, shell.flags.namespace.as_deref())?;
         return show_all(&view, &chosen, now, flags, revision, shell);
@@ -207,7 +207,7 @@ fn images_shown<'a>(images: impl ExactSizeIterator<Item = (&'a String, &'a Strin
     shown.collect::<Vec<_>>().join(",")
 }
 
-const fn mark_word(mark: RevisionMark) -> &'static str {
+pub(crate) const fn mark_word(mark: RevisionMark) -> &'static str {
     match mark {
         RevisionMark::Current => "current",
         RevisionMark::LastGood => "last-good",

@@ -20,11 +20,12 @@ use super::{
     view::View,
 };
 use crate::{
-    action::{Action, Change, Input, Machine, Watch},
+    action::{Action, Change, Input, Machine, RolloutAnswer, Watch},
+    diagnose::Finding,
     document::API_VERSION,
     model::{ObjectName, RolloutKind},
     outcome::Exit,
-    snapshot::Unreadable,
+    snapshot::{Object, Unreadable},
 };
 
 /// A workload to be guarded, and with what it begins.
@@ -73,11 +74,18 @@ struct Surroundings<'a> {
     /// Whether every watch stands: what is not seen proves nothing.
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
-    probe: Option<crate::diagnose::Finding>,
-    /// A probe that never succeeded: no sign of a version's fault, but what came back is not verified by it.
-    never: Option<crate::diagnose::Finding>,
+    probe: Option<Finding>,
+    /// A probe that never succeeded: no sign of a version's fault, and none that it is good.
+    never: Option<Finding>,
     /// Whether every probe was answered for at least once.
     probes_are_known: bool,
+}
+
+impl Surroundings<'_> {
+    /// Whether nobody asks in vain: a version is not good before.
+    fn all_are_answered(&self) -> bool {
+        self.probe.is_none() && self.never.is_none() && self.probes_are_known
+    }
 }
 
 impl Guard {
@@ -141,10 +149,8 @@ impl Guard {
         match input {
             Input::Watched(watch, change) => self.take_in_change(watch, change),
             Input::RolloutPatched { uid, answer } => {
-                if let crate::action::RolloutAnswer::Stands(rollout) | crate::action::RolloutAnswer::Changed(rollout) =
-                    &answer
-                {
-                    self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
+                if let RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) = &answer {
+                    self.view.insert(Object::Rollout(rollout.clone()));
                 }
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.uid() == &uid) {
                     self.actions.extend(track.take_in_patch(answer, self.now).map(Action::Tell));
@@ -222,11 +228,11 @@ impl Guard {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {
             if self.is_interrupted {
-                track.interrupt(&surroundings);
+                track.interrupt(&self.view, &surroundings);
             }
             track.step(&self.view, &surroundings, &mut self.actions);
             if deadline.is_some_and(|deadline| deadline <= self.now) {
-                track.give_up(&surroundings);
+                track.give_up(&self.view, &surroundings);
             }
             self.actions.extend(track.tell_end().map(Action::Tell));
         }
@@ -256,9 +262,9 @@ impl Machine for Guard {
 
     fn next_wake(&self) -> Option<Timestamp> {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
-        let watching = self.tracks.iter().any(Track::is_watching);
+        let is_timed = self.tracks.iter().any(Track::is_timed);
         let tracks = self.tracks.iter().filter_map(|track| track.wake(self.lost.is_empty()));
-        tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
+        tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| is_timed)).min()
     }
 
     fn is_finished(&self) -> bool {

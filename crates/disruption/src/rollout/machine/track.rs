@@ -46,6 +46,9 @@ pub(super) struct Track {
     revision: Option<i64>,
     clocks: Clocks,
     stage: Stage,
+    /// What decided the last look at it: a proof, or what is waited for.
+    foremost: Option<Finding>,
+    /// What it ended for, or is undone for.
     cause: Option<(Finding, RolloutCause)>,
     undo: Option<UndoUnderWay>,
     /// Objects that a target needs and that are not there.
@@ -104,8 +107,6 @@ struct Told {
     /// When that is due, if it was not told yet.
     news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
-    /// What it waits for, in words.
-    waits_for: Option<String>,
     end: bool,
     notes: BTreeSet<String>,
 }
@@ -150,6 +151,7 @@ impl Track {
                 Task::Guard => Stage::Watching,
                 Task::Undo { to } => checking(&subject, to),
             },
+            foremost: None,
             cause: None,
             undo: None,
             absent: Vec::new(),
@@ -240,7 +242,7 @@ impl Track {
         if self.is_ended() {
             return;
         }
-        let Some(rollout) = view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid) else {
+        let Some(rollout) = self.seen_in(view) else {
             // While a watch is lost, nothing that is not seen is gone.
             if surroundings.is_seeing {
                 let word =
@@ -302,8 +304,7 @@ impl Track {
             Phase::Blocked => {
                 let Some(finding) = verdict.cause else { return };
                 let (exit, next) = way_out(subject, &finding);
-                let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
-                self.cause = Some((finding.clone(), look::cause_of(&finding, &blame)));
+                self.name_cause(finding.clone(), subject);
                 self.finish(RolloutOutcome::Blocked, exit, finding.message, next, surroundings);
             }
             Phase::Stalled => {
@@ -330,10 +331,7 @@ impl Track {
         self.clocks.observe(subject, &findings, &progress);
         findings.extend(self.clocks.flapping(subject));
         let mut verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
-        self.told.waits_for = verdict.cause.as_ref().map(|cause| match &cause.pod {
-            Some(pod) => format!("{} (pod {})", cause.message, pod.name),
-            None => cause.message.clone(),
-        });
+        self.foremost.clone_from(&verdict.cause);
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
         // A proof is told with all that there is to see of it, and what blocks a rollout is its last word.
         let proof = verdict.cause.as_ref().filter(|_| match verdict.phase {
@@ -407,9 +405,12 @@ impl Track {
     }
 
     /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
-    pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
+    pub(super) fn interrupt(&mut self, view: &View, surroundings: &Surroundings<'_>) {
         if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
+        }
+        if self.is_watching() {
+            self.name_foremost(view, surroundings);
         }
         let (outcome, message) = match (&self.stage, &self.undo) {
             (Stage::Verifying, Some(undo)) => (
@@ -431,13 +432,35 @@ impl Track {
     }
 
     /// The time of the whole command is over: a rollout that is still watched is unfinished.
-    pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
+    pub(super) fn give_up(&mut self, view: &View, surroundings: &Surroundings<'_>) {
         if self.is_watching() {
-            let why = self.told.waits_for.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let message = format!("the time is over: {}{why}", self.told.news);
+            self.name_foremost(view, surroundings);
+            let why = self.cause.as_ref().map(|(finding, _)| match &finding.pod {
+                Some(pod) => format!(": {} (pod {})", finding.message, pod.name),
+                None => format!(": {}", finding.message),
+            });
+            let message = format!("the time is over: {}{}", self.told.news, why.unwrap_or_default());
             let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
             self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
         }
+    }
+
+    /// What a watch that ends early waited for is its cause.
+    fn name_foremost(&mut self, view: &View, surroundings: &Surroundings<'_>) {
+        if let (Some(finding), Some(rollout)) = (self.foremost.take(), self.seen_in(view)) {
+            self.name_cause(finding, &view.subject(rollout, surroundings.now));
+        }
+    }
+
+    fn name_cause(&mut self, finding: Finding, subject: &Subject<'_>) {
+        let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
+        let cause = look::cause_of(&finding, &blame);
+        self.cause = Some((finding, cause));
+    }
+
+    /// It as it is seen, unless it is gone or another one of its name has come.
+    fn seen_in<'v>(&self, view: &'v View) -> Option<&'v Rollout> {
+        view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid)
     }
 
     /// Its final word, once.

@@ -616,7 +616,7 @@ fn who_cannot_say_that_it_lives_evicts_nothing() {
 #[test]
 fn a_cordon_of_which_nobody_knows_is_taken_back() {
     let interrupted = |first_write_lost, lag| {
-        let habits = Habits { first_write_lost, lag, ..Habits::default() };
+        let habits = Habits { lag, first_write_lost, ..Habits::default() };
         let mut sim = drain(budgeted()).with_habits(habits, 1).meddle(500, Meddling::Interrupt);
         let result = sim.result();
         let node = sim.node("n1").unwrap();

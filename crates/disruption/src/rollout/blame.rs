@@ -679,12 +679,6 @@ mod tests {
 
     #[test]
     fn labels_that_the_scheduler_looks_at() {
-        let tier = || ("/metadata/labels/tier", json!("front"));
-        let path = "metadata.labels.tier";
-        let affinity = |kind: &str, term: &Value| {
-            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
-            [("/spec/affinity", rules)]
-        };
         /// Both templates have the rule, so that the label alone has changed.
         #[track_caller]
         fn check_with(rule: &[(&str, Value)], label: (&str, Value), expected: &[&str]) {
@@ -694,6 +688,12 @@ mod tests {
             }
             check_between(&with(rule), &after, &finding(Code::SchedulingGated, ""), &[]);
         }
+        let tier = || ("/metadata/labels/tier", json!("front"));
+        let path = "metadata.labels.tier";
+        let affinity = |kind: &str, term: &Value| {
+            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+            [("/spec/affinity", rules)]
+        };
         check_with(&[], tier(), &[]);
         let by = |selector: Value| json!({"topologyKey": "zone", "labelSelector": selector});
         let of_tier = || by(json!({"matchLabels": {"tier": "front"}}));

@@ -1,4 +1,4 @@
-//! What all documents share: the version of the contract, how times are written, what probes tell.
+//! What all documents share: the version of the contract, how times and durations are written, what probes tell.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
@@ -21,8 +21,8 @@ pub struct ProbeResult {
     pub longest_gap_seconds: f64,
 }
 
-/// A duration as documents and events have it: seconds to the millisecond, since more digits would pretend to know more.
-pub fn seconds(duration: SignedDuration) -> f64 {
+/// Seconds to the millisecond: more digits would pretend to know more.
+pub fn in_seconds(duration: SignedDuration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use disruption::{
-    document::{ProbeResult, seconds},
+    document::{ProbeResult, in_seconds},
     rollout::{
         document::{
             ChangedPath, RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutResult,
@@ -452,7 +452,7 @@ impl<'a> EventDocument<'a> {
                 Self { r#type: "ProbeFailed", url: Some(url), message: Some(message), ..nothing }
             }
             Event::ProbeRecovered { url, after } => {
-                Self { r#type: "ProbeRecovered", url: Some(url), seconds: Some(seconds(*after)), ..nothing }
+                Self { r#type: "ProbeRecovered", url: Some(url), seconds: Some(in_seconds(*after)), ..nothing }
             }
             Event::Noted { workload, message } => {
                 Self { r#type: "Noted", workload: workload.as_ref(), message: Some(message), ..nothing }
@@ -465,7 +465,7 @@ impl<'a> EventDocument<'a> {
                 workload: Some(workload),
                 outcome: Some(*outcome),
                 message: Some(message),
-                seconds: Some(seconds(*after)),
+                seconds: Some(in_seconds(*after)),
                 ..nothing
             },
         }

@@ -6,7 +6,7 @@ use super::{
     pod::{End, Stage, Tracked},
 };
 use crate::{
-    document::seconds,
+    document::in_seconds,
     drain::document::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult},
     model::ObjectName,
     outcome::Exit,
@@ -47,7 +47,7 @@ impl NodeDrain {
             name: self.seen.name.0.clone(),
             outcome: self.outcome.unwrap_or(NodeOutcome::NotStarted),
             reason: self.reason(),
-            seconds: self.begun.zip(self.ended).map(|(begun, ended)| seconds(ended.duration_since(begun))),
+            seconds: self.begun.zip(self.ended).map(|(begun, ended)| in_seconds(ended.duration_since(begun))),
         }
     }
 
@@ -78,8 +78,8 @@ impl Tracked {
             node: self.node.0.clone(),
             outcome,
             reason,
-            seconds: self.accepted.zip(self.gone).map(|(at, gone)| seconds(gone.duration_since(at)).max(0.0)),
-            replacement_seconds: self.replaced_after.map(seconds),
+            seconds: self.accepted.zip(self.gone).map(|(at, gone)| in_seconds(gone.duration_since(at)).max(0.0)),
+            replacement_seconds: self.replaced_after.map(in_seconds),
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     diagnose::{Class, Code, Finding},
-    document::{ProbeResult, seconds},
+    document::{ProbeResult, in_seconds},
     rollout::event::Event,
 };
 
@@ -114,7 +114,7 @@ impl Probes {
             url: probe.url.clone(),
             requests: probe.requests,
             failures: probe.failures,
-            longest_gap_seconds: seconds(probe.longest_gap),
+            longest_gap_seconds: in_seconds(probe.longest_gap),
         };
         self.0.iter().map(result).collect()
     }

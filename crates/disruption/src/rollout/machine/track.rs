@@ -16,7 +16,7 @@ use super::{Surroundings, Target, Task};
 use crate::{
     action::{Action, Wanted},
     diagnose::{self, Code, Finding},
-    document::seconds,
+    document::in_seconds,
     model::{ObjectName, Rollout, RolloutKind, Uid, Writer},
     outcome::Exit,
     rollout::{
@@ -228,7 +228,7 @@ impl Track {
                 from: undo.from,
                 to: undo.to,
                 verified: undo.is_verified,
-                seconds: seconds(at.unwrap_or(undo.began).duration_since(undo.began)),
+                seconds: in_seconds(at.unwrap_or(undo.began).duration_since(undo.began)),
             }),
             probes: Vec::new(),
         }

@@ -573,7 +573,7 @@ mod tests {
     use crate::{
         model::RolloutKind::{self, Deployment, StatefulSet},
         rollout::{
-            scene::{Scene, template},
+            fixture::{Scene, template},
             target,
         },
     };
@@ -803,12 +803,11 @@ mod tests {
             let of_it = old.iter().filter(|(name, _)| pod.name.name == *name);
             of_it.map(|(_, code)| finding(*code, "")).collect::<Vec<_>>()
         };
-        scene.look(|subject| {
-            let last_good = target::last_good(subject, &std::collections::BTreeSet::new());
-            let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), subject, findings_of);
-            assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
-            assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
-        });
+        let subject = scene.subject();
+        let last_good = target::last_good(&subject, &std::collections::BTreeSet::new());
+        let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), &subject, findings_of);
+        assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
+        assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
     }
 
     const SUFFER: &str = "the pods of revision 1 fail too";

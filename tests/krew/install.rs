@@ -152,7 +152,7 @@ async fn the_validator_of_the_index_downloads_and_installs_every_platform() -> R
 }
 
 #[tokio::test]
-async fn this_repository_is_an_index_that_upgrades_come_from() -> Result<()> {
+async fn upgrades_come_from_an_index() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);
     let [old, new] = [packed::stand_in("v1.0.0", &url)?, packed::stand_in("v1.1.0", &url)?];

@@ -98,8 +98,8 @@ fn as_the_bot_renders(template: &str, release: &packed::Packed) -> String {
         let line = line.replace("{{ .TagName }}", version);
         let Some((indent, call)) = line.split_once("{{addURIAndSha \"") else { return format!("{line}\n") };
         let uri = call.strip_suffix("\" .TagName }}").expect("a call with the tag");
-        let archive =
-            fs::read(release.dir.path().join(uri.rsplit('/').next().unwrap())).expect("an archive of that name");
+        let (_, name) = uri.rsplit_once('/').expect("a URL");
+        let archive = fs::read(release.dir.path().join(name)).expect("an archive of that name");
         format!("{indent}uri: {uri}\n    sha256: {}\n", xtask::archive::sha256(&archive))
     });
     lines.collect::<Vec<_>>().concat()

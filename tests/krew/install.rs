@@ -124,7 +124,7 @@ async fn every_platform_is_installed_and_its_link_is_the_one_that_kubectl_looks_
             let output = run.env("KREW_OS", platform.os).env("KREW_ARCH", platform.arch).output().await?;
             assert_eq!(output.code, Some(0), "{output}");
             let binary = plugin.binary(platform);
-            assert_eq!(binary.ends_with(".exe"), platform.os == "windows");
+            assert_eq!(binary.split_once('.').is_some_and(|(_, suffix)| suffix == "exe"), platform.os == "windows");
             let installed = krew.path(&krew.linked(&binary)?);
             let script = fs::read_to_string(&installed)?;
             assert_eq!(

@@ -14,6 +14,7 @@ use disruption::{
 };
 use jiff::{SignedDuration, Timestamp};
 use plugin::{
+    completion::CompletionFlags,
     error::CliError,
     exit,
     values::{self, DryRunFlag, OutputFlag},
@@ -29,8 +30,8 @@ use plugin::{
 #[command(
     name = "rollout-guard",
     version,
+    before_help = EXAMPLES,
     after_help = exit::exit_codes(&EXITS),
-    after_long_help = examples(),
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -42,14 +43,22 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command, and guard the rollouts that it starts
+    #[command(before_help = RUN_EXAMPLES)]
     Run(RunFlags),
     /// Look once: how a rollout stands, why, and what an undo would do
+    #[command(before_help = STATUS_EXAMPLES)]
     Status(StatusFlags),
     /// The revisions: their images, ready pods and causes, and which of them are good or bad
+    #[command(before_help = HISTORY_EXAMPLES)]
     History(HistoryFlags),
     /// Go back to an earlier revision, and verify that it serves
+    #[command(before_help = UNDO_EXAMPLES)]
     Undo(UndoFlags),
+    /// Print a shell's script for completion, or have kubectl complete this plugin
+    #[command(before_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionFlags),
     /// Print the version
+    #[command(before_help = VERSION_EXAMPLES)]
     Version(VersionFlags),
 }
 
@@ -93,9 +102,8 @@ pub(crate) struct WatchFlags {
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
     timeout: Duration,
 
-    /// How long a version in which something fails may go without progress
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
-    stall_timeout: Duration,
+    #[command(flatten)]
+    proof: ProofFlags,
 
     /// What to do with a version that is to blame: bring the last good one back, pause the Deployment, or say so
     #[arg(long, value_name = "WHAT", default_value = "undo", value_enum)]
@@ -105,10 +113,6 @@ pub(crate) struct WatchFlags {
     /// duration
     #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = stable_for)]
     stable_for: StableFor,
-
-    /// How often a container may fail before its version counts as bad
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    max_restarts: u32,
 
     /// What may be undone: a version that is to blame, or any that stalls
     #[arg(long, value_name = "WHAT", default_value = "version", value_enum)]
@@ -154,13 +158,8 @@ pub(crate) struct StatusFlags {
     #[command(flatten)]
     pub(crate) output: OutputFlag,
 
-    /// How often a container may fail before its version counts as bad
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    max_restarts: u32,
-
-    /// How long a version in which something fails may go without progress
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
-    stall_timeout: Duration,
+    #[command(flatten)]
+    proof: ProofFlags,
 
     /// Look at what `kubectl get deploy,sts,ds,rs,controllerrevisions,pods,events -o yaml` printed, - for standard input
     #[arg(long, value_name = "FILE")]
@@ -221,7 +220,7 @@ pub(crate) struct UndoFlags {
     pub(crate) no_wait: bool,
 
     #[command(flatten)]
-    pub(crate) watch: VerifyFlags,
+    verify: VerifyFlags,
 
     /// Undo also what another tool manages, which may revert it
     #[arg(long)]
@@ -231,22 +230,35 @@ pub(crate) struct UndoFlags {
 /// How an undo is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct VerifyFlags {
+    /// How long until it must be verified, all workloads together, zero means without end; what is not by then stays as
+    /// it is
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
+    timeout: Duration,
+
     /// How long a complete rollout must stay good: auto (10s where every container has a readiness probe, else 30s), or a
     /// duration
     #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = stable_for)]
     stable_for: StableFor,
 
-    /// How long a version in which something fails may go without progress
+    #[command(flatten)]
+    proof: ProofFlags,
+
+    /// A URL that must answer, repeatable
+    #[arg(long = "probe", value_name = "URL", value_parser = url)]
+    probes: Vec<String>,
+}
+
+/// How much is proof against a version.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct ProofFlags {
+    /// How long a version in which something fails may go without progress. One whose pods are merely not ready yet has
+    /// its progress deadline, or its probes' window if that is longer
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
     stall_timeout: Duration,
 
     /// How often a container may fail before its version counts as bad
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     max_restarts: u32,
-
-    /// A URL that must answer, repeatable
-    #[arg(long = "probe", value_name = "URL", value_parser = url)]
-    probes: Vec<String>,
 }
 
 /// `--on-stall`.
@@ -313,13 +325,21 @@ impl RunFlags {
     pub(crate) fn resolve(&self) -> Result<WantedRollouts, CliError> {
         wanted(&self.workloads, &self.selection, Some(everything()))
     }
+
+    /// The same as words of a command line.
+    pub(crate) fn selection(&self) -> String {
+        let SelectionFlags { selector, all: _ } = &self.selection;
+        let selector = Some(selector).filter(|selector| !selector.is_empty());
+        let words = self.workloads.iter().cloned().chain(selector.map(|selector| format!("-l '{selector}'")));
+        Some(words.collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty()).unwrap_or("--all".to_owned())
+    }
 }
 
 impl WatchFlags {
     pub(crate) fn options(&self) -> GuardOptions {
         GuardOptions {
-            limits: limits(self.stall_timeout, self.max_restarts, self.stable_for),
-            timeout: Some(self.timeout).filter(|timeout| !timeout.is_zero()).map(signed),
+            limits: self.proof.limits(self.stable_for),
+            timeout: deadline(self.timeout),
             on_stall: match self.on_stall {
                 Stall::Undo => OnStall::Undo,
                 Stall::Pause => OnStall::Pause,
@@ -343,7 +363,7 @@ impl WatchFlags {
 
 impl StatusFlags {
     pub(crate) fn limits(&self) -> Limits {
-        limits(self.stall_timeout, self.max_restarts, StableFor(None))
+        self.proof.limits(StableFor(None))
     }
 }
 
@@ -361,16 +381,23 @@ impl HistoryFlags {
 
 impl UndoFlags {
     pub(crate) fn options(&self) -> GuardOptions {
-        let VerifyFlags { stable_for, stall_timeout, max_restarts, probes } = &self.watch;
+        let VerifyFlags { timeout, stable_for, proof, probes } = &self.verify;
         GuardOptions {
-            limits: limits(*stall_timeout, *max_restarts, *stable_for),
-            timeout: None,
+            limits: proof.limits(*stable_for),
+            timeout: deadline(*timeout),
             on_stall: OnStall::Undo,
             undo_on: UndoOn::Any,
             to_revision: Some(self.to_revision).filter(|number| *number != 0),
             probes: probes.clone(),
             change_cause: self.change_cause.clone(),
         }
+    }
+}
+
+impl ProofFlags {
+    fn limits(&self, StableFor(stable_for): StableFor) -> Limits {
+        let Self { stall_timeout, max_restarts } = self;
+        Limits { stall: signed(*stall_timeout), max_restarts: *max_restarts, stable_for: stable_for.map(signed) }
     }
 }
 
@@ -383,8 +410,9 @@ fn positive(number: i64) -> Result<Option<i64>, CliError> {
     }
 }
 
-fn limits(stall: Duration, max_restarts: u32, StableFor(stable_for): StableFor) -> Limits {
-    Limits { stall: signed(stall), max_restarts, stable_for: stable_for.map(signed) }
+/// A deadline; zero stands for none.
+fn deadline(timeout: Duration) -> Option<SignedDuration> {
+    Some(timeout).filter(|timeout| !timeout.is_zero()).map(signed)
 }
 
 /// Go's durations end after 292 years.
@@ -394,6 +422,11 @@ fn signed(duration: Duration) -> SignedDuration {
 
 fn everything() -> WantedRollouts {
     WantedRollouts::Selected { kinds: RolloutKind::ALL.to_vec(), labels: Selector::default() }
+}
+
+/// The workloads that words name.
+pub(crate) fn named_by(words: &[String]) -> Result<WantedRollouts, CliError> {
+    wanted(words, &SelectionFlags { selector: String::new(), all: false }, None)
 }
 
 /// The workloads that are meant, by kubectl's rules for TYPE/NAME and TYPE NAME (`resource.Builder`).
@@ -462,7 +495,7 @@ fn named(argument: &str) -> Result<(RolloutKind, String), CliError> {
 }
 
 /// A kind by all its names: singular, plural, short, with version and group.
-fn kind(text: &str) -> Result<RolloutKind, CliError> {
+pub(crate) fn kind(text: &str) -> Result<RolloutKind, CliError> {
     let lower = text.to_lowercase();
     let word = lower.strip_suffix(".apps").map_or(lower.as_str(), |word| word.strip_suffix(".v1").unwrap_or(word));
     match word {
@@ -500,7 +533,7 @@ fn usage(message: impl Into<String>) -> CliError {
 }
 
 /// Words that are commands when they stand first.
-const COMMANDS: [&str; 6] = ["run", "status", "history", "undo", "version", "help"];
+const COMMANDS: [&str; 7] = ["run", "status", "history", "undo", "completion", "version", "help"];
 
 /// The codes that this program exits with.
 const EXITS: [Exit; 10] = [
@@ -516,12 +549,7 @@ const EXITS: [Exit; 10] = [
     Exit::Interrupted,
 ];
 
-fn examples() -> String {
-    let codes = exit::exit_codes(&EXITS);
-    format!(
-        "\
-Examples:
-  # Watch a rollout, undo it if its version is to blame
+const EXAMPLES: &str = "  # Watch a rollout, undo it if its version is to blame
   kubectl rollout-guard deployment/web
 
   # Change something, and guard what that changes
@@ -533,17 +561,53 @@ Examples:
   # Look once: why does it hang, and what would an undo do?
   kubectl rollout-guard status deployment/web
 
-  # Which revisions are there, and what changed between two of them?
+  # Go back to the last good version
+  kubectl rollout-guard undo deployment/web";
+
+const RUN_EXAMPLES: &str = "  # Set an image, and undo it if it doesn't come up
+  kubectl rollout-guard run -- kubectl set image deployment/web web=shop/web:2
+
+  # Guard some workloads of what is applied, and only say what is wrong
+  kubectl rollout-guard run -l tier=front --on-stall report -- kubectl apply -f shop.yaml
+
+  # Upgrade a release within ten minutes, for a pipeline
+  kubectl rollout-guard run -n shop --timeout 10m -o json -- helm upgrade shop ./chart";
+
+const STATUS_EXAMPLES: &str = "  # Why does it hang, and what would an undo do?
+  kubectl rollout-guard status deployment/web
+
+  # All statefulsets of a namespace, for a program
+  kubectl rollout-guard status statefulset --all -n shop -o json
+
+  # From a file, without a cluster
+  kubectl rollout-guard status --from-file rollout.yaml";
+
+const HISTORY_EXAMPLES: &str = "  # Which revisions are there, and which of them are good?
   kubectl rollout-guard history deployment/web
-  kubectl rollout-guard history deployment/web --diff 2..3
 
-  # Go back to the last good version, or to a certain one
+  # The pod template of one of them
+  kubectl rollout-guard history deployment/web --revision 2
+
+  # What changed between two of them
+  kubectl rollout-guard history deployment/web --diff 2..3";
+
+const UNDO_EXAMPLES: &str = "  # Show what going back to the last good version would change
   kubectl rollout-guard undo deployment/web --dry-run
-  kubectl rollout-guard undo deployment/web --to-revision 3
 
-{codes}"
-    )
-}
+  # Go back to it
+  kubectl rollout-guard undo deployment/web
+
+  # Go back to a certain revision, and say why
+  kubectl rollout-guard undo deployment/web --to-revision 3 --change-cause 'back before the sale'";
+
+const COMPLETION_EXAMPLES: &str = "  # Have kubectl complete the plugin, in any shell that completes kubectl
+  kubectl rollout-guard completion --install
+
+  # Complete kubectl-rollout_guard itself in this bash
+  source <(kubectl-rollout_guard completion bash)";
+
+const VERSION_EXAMPLES: &str = "  # Print the version, for a program
+  kubectl rollout-guard version -o json";
 
 #[cfg(test)]
 mod tests {

@@ -207,7 +207,7 @@ fn images_shown<'a>(images: impl ExactSizeIterator<Item = (&'a String, &'a Strin
     shown.collect::<Vec<_>>().join(",")
 }
 
-const fn mark_word(mark: RevisionMark) -> &'static str {
+pub(crate) const fn mark_word(mark: RevisionMark) -> &'static str {
     match mark {
         RevisionMark::Current => "current",
         RevisionMark::LastGood => "last-good",

@@ -102,9 +102,8 @@ pub(crate) struct WatchFlags {
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
     timeout: Duration,
 
-    /// How long a version in which something fails may go without progress
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
-    stall_timeout: Duration,
+    #[command(flatten)]
+    proof: ProofFlags,
 
     /// What to do with a version that is to blame: bring the last good one back, pause the Deployment, or say so
     #[arg(long, value_name = "WHAT", default_value = "undo", value_enum)]
@@ -114,10 +113,6 @@ pub(crate) struct WatchFlags {
     /// duration
     #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = stable_for)]
     stable_for: StableFor,
-
-    /// How often a container may fail before its version counts as bad
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    max_restarts: u32,
 
     /// What may be undone: a version that is to blame, or any that stalls
     #[arg(long, value_name = "WHAT", default_value = "version", value_enum)]
@@ -163,13 +158,8 @@ pub(crate) struct StatusFlags {
     #[command(flatten)]
     pub(crate) output: OutputFlag,
 
-    /// How often a container may fail before its version counts as bad
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    max_restarts: u32,
-
-    /// How long a version in which something fails may go without progress
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
-    stall_timeout: Duration,
+    #[command(flatten)]
+    proof: ProofFlags,
 
     /// Look at what `kubectl get deploy,sts,ds,rs,controllerrevisions,pods,events -o yaml` printed, - for standard input
     #[arg(long, value_name = "FILE")]
@@ -230,7 +220,7 @@ pub(crate) struct UndoFlags {
     pub(crate) no_wait: bool,
 
     #[command(flatten)]
-    pub(crate) watch: VerifyFlags,
+    verify: VerifyFlags,
 
     /// Undo also what another tool manages, which may revert it
     #[arg(long)]
@@ -240,22 +230,35 @@ pub(crate) struct UndoFlags {
 /// How an undo is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub(crate) struct VerifyFlags {
+    /// How long until it must be verified, all workloads together, zero means without end; what is not by then stays as
+    /// it is
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = values::duration)]
+    timeout: Duration,
+
     /// How long a complete rollout must stay good: auto (10s where every container has a readiness probe, else 30s), or a
     /// duration
     #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = stable_for)]
     stable_for: StableFor,
 
-    /// How long a version in which something fails may go without progress
+    #[command(flatten)]
+    proof: ProofFlags,
+
+    /// A URL that must answer, repeatable
+    #[arg(long = "probe", value_name = "URL", value_parser = url)]
+    probes: Vec<String>,
+}
+
+/// How much is proof against a version.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct ProofFlags {
+    /// How long a version in which something fails may go without progress. One whose pods are merely not ready yet has
+    /// its progress deadline, or its probes' window if that is longer
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = values::duration)]
     stall_timeout: Duration,
 
     /// How often a container may fail before its version counts as bad
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     max_restarts: u32,
-
-    /// A URL that must answer, repeatable
-    #[arg(long = "probe", value_name = "URL", value_parser = url)]
-    probes: Vec<String>,
 }
 
 /// `--on-stall`.
@@ -322,13 +325,21 @@ impl RunFlags {
     pub(crate) fn resolve(&self) -> Result<WantedRollouts, CliError> {
         wanted(&self.workloads, &self.selection, Some(everything()))
     }
+
+    /// The same as words of a command line.
+    pub(crate) fn selection(&self) -> String {
+        let SelectionFlags { selector, all: _ } = &self.selection;
+        let selector = Some(selector).filter(|selector| !selector.is_empty());
+        let words = self.workloads.iter().cloned().chain(selector.map(|selector| format!("-l '{selector}'")));
+        Some(words.collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty()).unwrap_or("--all".to_owned())
+    }
 }
 
 impl WatchFlags {
     pub(crate) fn options(&self) -> GuardOptions {
         GuardOptions {
-            limits: limits(self.stall_timeout, self.max_restarts, self.stable_for),
-            timeout: Some(self.timeout).filter(|timeout| !timeout.is_zero()).map(signed),
+            limits: self.proof.limits(self.stable_for),
+            timeout: deadline(self.timeout),
             on_stall: match self.on_stall {
                 Stall::Undo => OnStall::Undo,
                 Stall::Pause => OnStall::Pause,
@@ -352,7 +363,7 @@ impl WatchFlags {
 
 impl StatusFlags {
     pub(crate) fn limits(&self) -> Limits {
-        limits(self.stall_timeout, self.max_restarts, StableFor(None))
+        self.proof.limits(StableFor(None))
     }
 }
 
@@ -370,16 +381,23 @@ impl HistoryFlags {
 
 impl UndoFlags {
     pub(crate) fn options(&self) -> GuardOptions {
-        let VerifyFlags { stable_for, stall_timeout, max_restarts, probes } = &self.watch;
+        let VerifyFlags { timeout, stable_for, proof, probes } = &self.verify;
         GuardOptions {
-            limits: limits(*stall_timeout, *max_restarts, *stable_for),
-            timeout: None,
+            limits: proof.limits(*stable_for),
+            timeout: deadline(*timeout),
             on_stall: OnStall::Undo,
             undo_on: UndoOn::Any,
             to_revision: Some(self.to_revision).filter(|number| *number != 0),
             probes: probes.clone(),
             change_cause: self.change_cause.clone(),
         }
+    }
+}
+
+impl ProofFlags {
+    fn limits(&self, StableFor(stable_for): StableFor) -> Limits {
+        let Self { stall_timeout, max_restarts } = self;
+        Limits { stall: signed(*stall_timeout), max_restarts: *max_restarts, stable_for: stable_for.map(signed) }
     }
 }
 
@@ -392,8 +410,9 @@ fn positive(number: i64) -> Result<Option<i64>, CliError> {
     }
 }
 
-fn limits(stall: Duration, max_restarts: u32, StableFor(stable_for): StableFor) -> Limits {
-    Limits { stall: signed(stall), max_restarts, stable_for: stable_for.map(signed) }
+/// A deadline; zero stands for none.
+fn deadline(timeout: Duration) -> Option<SignedDuration> {
+    Some(timeout).filter(|timeout| !timeout.is_zero()).map(signed)
 }
 
 /// Go's durations end after 292 years.

@@ -28,27 +28,41 @@ pub(crate) async fn run(flags: &GuardFlags, shell: &mut Shell) -> Result<Exit, C
     let wanted_revision = flags.watch.wanted_revision()?;
     let Look { connection, observed, errors } = look::look(&wanted, shell).await?;
     check_revisions(&observed, wanted_revision)?;
-    guard(&connection, observed, &errors, &flags.watch, flags.output.output, shell).await
+    let refusal = refusal(&connection, &observed, &flags.watch).await?;
+    guard(&connection, observed, refusal, &errors, &flags.watch, flags.output.output, shell).await
 }
 
-/// Guards all that was looked at. The errors have been told, and belong to the result.
+/// Why the workloads may not be undone where that may be needed.
+pub(crate) async fn refusal(
+    connection: &Connection,
+    observed: &ObservedRollouts,
+    flags: &WatchFlags,
+) -> Result<Option<CliError>, CliError> {
+    let otherwise = "--force undoes all the same; --on-stall=report only watches";
+    match flags.options().on_stall {
+        OnStall::Report => Ok(None),
+        OnStall::Undo | OnStall::Pause => look::refusal(connection, observed, flags.force, otherwise).await,
+    }
+}
+
+/// Guards all that was looked at, unless that is refused. The errors have been told, and belong to the result.
 pub(crate) async fn guard(
     connection: &Connection,
     observed: ObservedRollouts,
+    refusal: Option<CliError>,
     errors: &[CliError],
     flags: &WatchFlags,
     format: Option<Format>,
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
     let options = flags.options();
-    let refusal = match options.on_stall {
-        OnStall::Report => None,
-        OnStall::Undo | OnStall::Pause => look::refusal(connection, &observed, flags.force, shell).await?,
-    };
-    let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
     if let Some(refusal) = refusal {
         return refuse(observed, options, &refusal, errors, format, shell);
     }
+    if options.on_stall != OnStall::Report {
+        look::note_owners(&observed, shell);
+    }
+    let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
     drive(connection, observed, tasks, options, errors, format, shell).await
 }
 
@@ -62,15 +76,18 @@ pub(crate) fn refuse(
     shell: &mut Shell,
 ) -> Result<Exit, CliError> {
     let (taken_at, width) = (observed.taken_at, width(&observed));
-    let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
+    let tasks: Vec<Task> = observed.targets.iter().map(|_| Task::Guard).collect();
+    // Without a workload nobody else has it as the last word.
+    let is_nobodys = tasks.is_empty();
     let (mut guard, _) = begin(observed, tasks, options);
     guard.refuse(refusal.exit, &refusal.message);
     shell.printer.error(refusal);
-    let result = with_errors(guard.result(), guard.exit(), errors);
+    let told = errors.iter().chain(is_nobodys.then_some(refusal));
+    let (result, exit) = with_errors(guard.result(), guard.exit(), told);
     if format.is_some() {
-        Reporter::new(&mut shell.printer, format, taken_at, width).end(&result.0)?;
+        Reporter::new(&mut shell.printer, format, taken_at, width).end(&result)?;
     }
-    Ok(result.1)
+    Ok(exit)
 }
 
 /// Drives a guard of what was looked at, each workload with its task. The errors have been told, and belong to the result.
@@ -96,7 +113,7 @@ pub(crate) async fn drive(
         shell.printer.err.line("interrupted again: out at once; what was asked for goes on without us");
         return Ok(Exit::Interrupted);
     }
-    let (result, exit) = with_errors(guard.result(), guard.exit(), errors);
+    let (result, exit) = with_errors(guard.result(), guard.exit(), errors.iter());
     Reporter::new(&mut shell.printer, format, taken_at, width).end(&result)?;
     Ok(exit)
 }
@@ -115,10 +132,14 @@ fn begin(observed: ObservedRollouts, tasks: Vec<Task>, options: GuardOptions) ->
 }
 
 /// The result together with what went wrong before and beside the guard.
-fn with_errors(mut result: RolloutResult, exit: Exit, errors: &[CliError]) -> (RolloutResult, Exit) {
-    let exit = Exit::of_all(errors.iter().map(|error| error.exit).chain([exit]));
+fn with_errors<'a>(
+    mut result: RolloutResult,
+    exit: Exit,
+    errors: impl Iterator<Item = &'a CliError> + Clone,
+) -> (RolloutResult, Exit) {
+    let exit = Exit::of_all(errors.clone().map(|error| error.exit).chain([exit]));
     result.exit_code = exit.code();
-    let messages = errors.iter().map(|error| error.message.clone());
+    let messages = errors.map(|error| error.message.clone());
     let reasons: Vec<String> = messages.chain([result.reason]).filter(|reason| !reason.is_empty()).collect();
     result.reason = reasons.join("; ");
     (result, exit)

@@ -82,39 +82,39 @@ fn warn_of_unknowns(view: &View, shell: &mut Shell, matters: fn(Kind) -> bool) {
 }
 
 /// Why nothing may be undone, if so: the first workload that another tool manages, which would change it back, else the
-/// first right that is missing.
+/// first right that is missing. `otherwise` says which flags do without.
 pub(crate) async fn refusal(
     connection: &Connection,
     observed: &ObservedRollouts,
     force: bool,
-    shell: &mut Shell,
+    otherwise: &str,
 ) -> Result<Option<CliError>, CliError> {
-    match check_owners(observed, force, shell) {
-        Err(refused) => Ok(Some(refused)),
-        Ok(()) => missing_right(connection, observed).await,
+    let reverting = targets(observed).find_map(|rollout| {
+        let managed = owner::managed_by(rollout).filter(|managed| managed.reverts() && !force)?;
+        let message = format!("{} is managed by {}, which would revert an undo", rollout.shown(), managed.name());
+        Some(CliError::new(message).hint(managed.way()).hint(otherwise).exit(Exit::Refused))
+    });
+    match reverting {
+        Some(refusal) => Ok(Some(refusal)),
+        None => missing_right(connection, observed).await,
     }
 }
 
-/// Refuses what another tool manages and would change back; notes what another tool will not know of.
-fn check_owners(observed: &ObservedRollouts, force: bool, shell: &mut Shell) -> Result<(), CliError> {
+/// Notes which tools will not know of an undo.
+pub(crate) fn note_owners(observed: &ObservedRollouts, shell: &mut Shell) {
     for rollout in targets(observed) {
-        let Some(managed) = owner::managed_by(rollout) else { continue };
-        let (shown, name, way) = (rollout.shown(), managed.name(), managed.way());
-        if managed.reverts() && !force {
-            let message = format!("{shown} is managed by {name}, which would revert an undo");
-            return Err(CliError::new(message)
-                .hint(way)
-                .hint("--force undoes all the same; --on-stall=report only watches")
-                .exit(Exit::Refused));
+        if let Some(managed) = owner::managed_by(rollout) {
+            let (shown, name, way) = (rollout.shown(), managed.name(), managed.way());
+            shell.printer.err.line(format_args!("note: {shown} is managed by {name}: {way}"));
         }
-        shell.printer.err.line(format_args!("note: {shown} is managed by {name}: {way}"));
     }
-    Ok(())
 }
 
 /// The rights without which the workloads cannot be undone: the first that is missing, as an error.
 async fn missing_right(connection: &Connection, observed: &ObservedRollouts) -> Result<Option<CliError>, CliError> {
-    let kinds: BTreeSet<RolloutKind> = observed.targets.iter().map(|(kind, _)| *kind).collect();
+    // What is not there yet may be made.
+    let kinds: BTreeSet<RolloutKind> =
+        observed.targets.iter().chain(&observed.missing).map(|(kind, _)| *kind).collect();
     let patch = |kind: &RolloutKind| Right { verb: "patch", group: "apps", resource: kind.plural(), subresource: "" };
     let mut needed: Vec<Right> = kinds.iter().map(patch).collect();
     if kinds.contains(&RolloutKind::StatefulSet) {

@@ -42,7 +42,7 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
     let dry_run = flags.dry_run.strategy(&mut shell.printer);
     let Look { connection, observed, mut errors } = look::look(&flags.workloads.resolve()?, shell).await?;
     let refusal = match dry_run {
-        DryRun::None => look::refusal(&connection, &observed, flags.force, shell).await?,
+        DryRun::None => look::refusal(&connection, &observed, flags.force, "--force undoes all the same").await?,
         DryRun::Client | DryRun::Server => None,
     };
     if let Some(refusal) = refusal {

@@ -23,6 +23,7 @@ pub mod demo;
 pub mod identity;
 mod installed;
 mod lab;
+pub mod lesson;
 mod pki;
 pub mod proxy;
 mod run;

@@ -75,10 +75,17 @@ struct Surroundings<'a> {
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
     probe: Option<Finding>,
-    /// A probe that never succeeded: no sign of a version's fault, but what came back is not verified by it.
+    /// A probe that never succeeded: no sign of a version's fault, and none that it is good.
     never: Option<Finding>,
     /// Whether every probe was answered for at least once.
     probes_are_known: bool,
+}
+
+impl Surroundings<'_> {
+    /// Whether nobody asks in vain: a version is not good before.
+    fn all_are_answered(&self) -> bool {
+        self.probe.is_none() && self.never.is_none() && self.probes_are_known
+    }
 }
 
 impl Guard {
@@ -153,7 +160,8 @@ impl Guard {
                 self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer, self.now));
             }
             Input::LookedUp { wanted, found } => {
-                self.tracks.iter_mut().for_each(|track| track.take_in_look(&wanted, &found));
+                let told = self.tracks.iter_mut().filter_map(|track| track.take_in_look(&wanted, &found));
+                self.actions.extend(told.map(Action::Tell));
             }
             Input::LogRead { pod, container, lines } => {
                 let told = self.tracks.iter_mut().find_map(|track| track.take_in_log(&pod, &container, &lines));
@@ -254,9 +262,9 @@ impl Machine for Guard {
 
     fn next_wake(&self) -> Option<Timestamp> {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
-        let watching = self.tracks.iter().any(Track::is_watching);
+        let is_timed = self.tracks.iter().any(Track::is_timed);
         let tracks = self.tracks.iter().filter_map(|track| track.wake(self.lost.is_empty()));
-        tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| watching)).min()
+        tracks.chain(self.probes.next_at()).chain(deadline.filter(|_| is_timed)).min()
     }
 
     fn is_finished(&self) -> bool {

@@ -100,7 +100,9 @@ impl Probes {
 
     /// A probe that never succeeded, if there is one.
     pub(super) fn never(&self) -> Option<Finding> {
-        self.0.iter().find(|probe| probe.failures > 0 && !probe.has_succeeded).map(Probe::finding)
+        let probe = self.0.iter().find(|probe| probe.failures > 0 && !probe.has_succeeded)?;
+        let message = format!("no request to {} succeeded: {}", probe.url, probe.message);
+        Some(Finding { message, ..probe.finding() })
     }
 
     /// Whether every URL was answered for, well or badly, at least once.

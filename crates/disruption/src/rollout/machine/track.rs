@@ -169,9 +169,16 @@ impl Track {
         matches!(self.stage, Stage::Ended(_))
     }
 
-    /// Whether the deadline of the whole command ends it: an undo that has begun is seen through.
-    pub(super) fn is_watching(&self) -> bool {
-        matches!(self.stage, Stage::Watching)
+    /// Whether the deadline of the whole command ends it: an undo that follows a stall is seen through, and an answer
+    /// that is awaited tells what stands.
+    pub(super) fn is_timed(&self) -> bool {
+        match self.stage {
+            Stage::Watching => true,
+            Stage::Checking { .. } | Stage::Changing { next_at: Some(_), .. } | Stage::Verifying => {
+                self.cause.is_none()
+            }
+            Stage::Changing { next_at: None, .. } | Stage::Ended(_) => false,
+        }
     }
 
     pub(super) fn awaits_log(&self) -> bool {
@@ -291,7 +298,7 @@ impl Track {
         match verdict.phase {
             Phase::Progressing | Phase::Waiting => {}
             // Not good while somebody asks in vain.
-            Phase::Complete if surroundings.probe.is_some() || !surroundings.probes_are_known => {}
+            Phase::Complete if !surroundings.all_are_answered() => {}
             Phase::Complete => {
                 self.finish(
                     RolloutOutcome::Complete,
@@ -307,12 +314,30 @@ impl Track {
                 self.name_cause(finding.clone(), subject);
                 self.finish(RolloutOutcome::Blocked, exit, finding.message, next, surroundings);
             }
-            Phase::Stalled => {
-                if let Some(cause) = verdict.cause {
-                    self.stall(cause, others, subject, surroundings, actions);
+            Phase::Stalled => match verdict.cause {
+                None => {}
+                Some(cause) if cause.code == Code::ProbeFailed && surroundings.probe.is_none() => {
+                    self.end_unanswered(cause, surroundings, actions);
                 }
-            }
+                Some(cause) => self.stall(cause, others, subject, surroundings, actions),
+            },
         }
+    }
+
+    /// All pods are Ready, and nobody was ever reached: no proof against the version, and none that it is good.
+    fn end_unanswered(&mut self, finding: Finding, surroundings: &Surroundings<'_>, actions: &mut Vec<Action<Event>>) {
+        let message = format!("all pods are Ready, but {}", finding.message);
+        actions.push(Action::Tell(Event::Noted {
+            workload: Some(self.workload.clone()),
+            message: format!("{message}; it did not before either, which is no proof against the version"),
+        }));
+        let RolloutFinding { code, class, message: cause, .. } = RolloutFinding::from(&finding);
+        let cause = RolloutCause { code, class, message: cause, changed: None, paths: Vec::new() };
+        self.cause = Some((finding, cause));
+        let next =
+            vec!["see whether the probe's URL is right and can be reached from here".to_owned(), self.status_command()];
+        let message = format!("{message}; not known to be good, and not undone");
+        self.finish(RolloutOutcome::NotUndone, Exit::NotUndone, message, next, surroundings);
     }
 
     /// Looks at a version and tells what is new about it. The number is that of the findings beside the cause.
@@ -324,10 +349,12 @@ impl Track {
     ) -> (Verdict, Progress, usize) {
         let mut findings = diagnose::diagnose(subject);
         let is_verifying = self.stage == Stage::Verifying;
-        findings.extend(surroundings.probe.clone());
-        findings.extend(surroundings.never.clone().filter(|_| is_verifying && surroundings.probe.is_none()));
-        findings.retain(|finding| finding.code != Code::DeadlineExceeded || !self.is_from_before(subject));
         let progress = status::progress(subject);
+        findings.extend(surroundings.probe.clone());
+        // Who was never reached is missed once every pod should answer.
+        let never = surroundings.never.clone().filter(|_| progress.is_complete && surroundings.probe.is_none());
+        findings.extend(never);
+        findings.retain(|finding| finding.code != Code::DeadlineExceeded || !self.is_from_before(subject));
         self.clocks.observe(subject, &findings, &progress);
         findings.extend(self.clocks.flapping(subject));
         let mut verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
@@ -409,40 +436,63 @@ impl Track {
         if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
         }
-        if self.is_watching() {
+        if matches!(self.stage, Stage::Watching) {
             self.name_foremost(view, surroundings);
         }
-        let (outcome, message) = match (&self.stage, &self.undo) {
-            (Stage::Verifying, Some(undo)) => (
-                RolloutOutcome::UndoFailed,
-                format!("interrupted: revision {} was brought back, and is not verified", undo.to),
-            ),
+        let (outcome, standing) = self.standing();
+        self.finish(
+            outcome,
+            Exit::Interrupted,
+            format!("interrupted{standing}"),
+            vec![self.status_command()],
+            surroundings,
+        );
+    }
+
+    /// The time of the whole command is over: a rollout that is still watched is unfinished, an undo that was asked for
+    /// is not verified.
+    pub(super) fn give_up(&mut self, view: &View, surroundings: &Surroundings<'_>) {
+        if !self.is_timed() {
+            return;
+        }
+        let why = self.foremost.as_ref().map(|finding| match &finding.pod {
+            Some(pod) => format!(": {} (pod {})", finding.message, pod.name),
+            None => format!(": {}", finding.message),
+        });
+        let why = why.unwrap_or_default();
+        let (outcome, message) = if matches!(self.stage, Stage::Watching) {
+            self.name_foremost(view, surroundings);
+            (RolloutOutcome::Unfinished, format!("the time is over: {}{why}", self.told.news))
+        } else {
+            let (outcome, standing) = self.standing();
+            let news = Some(&self.told.news).filter(|news| !news.is_empty());
+            let news = news.map(|news| format!(": {news}{why}")).unwrap_or_default();
+            (outcome, format!("the time is over{standing}{news}"))
+        };
+        let exit = if outcome == RolloutOutcome::UndoFailed { Exit::UndoUnverified } else { Exit::Unfinished };
+        self.finish(outcome, exit, message, vec![self.status_command()], surroundings);
+    }
+
+    /// What stands where it is broken off, as the end of a sentence.
+    fn standing(&self) -> (RolloutOutcome, String) {
+        match (&self.stage, &self.undo) {
+            (Stage::Verifying, Some(undo)) => {
+                (RolloutOutcome::UndoFailed, format!(": revision {} was brought back, and is not verified", undo.to))
+            }
             // The server did not say what became of it.
             (Stage::Changing { change: Change::Undo(to), tries: 1.., .. }, _) => (
                 RolloutOutcome::UndoFailed,
-                format!("interrupted while revision {to} was asked for: whether it is back is not known"),
+                format!(" while revision {to} was asked for: whether it is back is not known"),
             ),
             (Stage::Changing { change: Change::Pause, tries: 1.., .. }, _) => {
-                (RolloutOutcome::Unfinished, "interrupted while it was being paused".to_owned())
+                (RolloutOutcome::Unfinished, " while it was being paused".to_owned())
             }
-            _ => (RolloutOutcome::Unfinished, "interrupted: nothing was undone".to_owned()),
-        };
-        let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
-        self.finish(outcome, Exit::Interrupted, message, next, surroundings);
+            _ => (RolloutOutcome::Unfinished, ": nothing was undone".to_owned()),
+        }
     }
 
-    /// The time of the whole command is over: a rollout that is still watched is unfinished.
-    pub(super) fn give_up(&mut self, view: &View, surroundings: &Surroundings<'_>) {
-        if self.is_watching() {
-            self.name_foremost(view, surroundings);
-            let why = self.cause.as_ref().map(|(finding, _)| match &finding.pod {
-                Some(pod) => format!(": {} (pod {})", finding.message, pod.name),
-                None => format!(": {}", finding.message),
-            });
-            let message = format!("the time is over: {}{}", self.told.news, why.unwrap_or_default());
-            let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
-            self.finish(RolloutOutcome::Unfinished, Exit::Unfinished, message, next, surroundings);
-        }
+    fn status_command(&self) -> String {
+        format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())
     }
 
     /// What a watch that ends early waited for is its cause.

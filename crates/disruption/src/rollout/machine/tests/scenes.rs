@@ -4,11 +4,13 @@ use jiff::SignedDuration;
 
 use super::sim::{Habits, Meddling, Sim, options};
 use crate::{
-    fixture::now,
+    action::{RemovalAnswer, Trouble, TroubleKind},
+    fixture::{NAMESPACE, now},
     model::RolloutKind::{self, Deployment, StatefulSet},
     rollout::{
         document::RolloutOutcome::{self, Complete, Gone, NotUndone, Superseded, UndoFailed, Undone, Unfinished},
         event::Event,
+        machine::Task,
         options::{GuardOptions, OnStall, UndoOn},
     },
 };
@@ -232,11 +234,106 @@ fn a_version_that_answers_nobody() {
     // Ten seconds after the last pod that answered is gone.
     let bad = ends(&["web:1", "web:mute"], (Undone, 7, &["web:1"], 17));
     assert!(bad.failures >= 20 && (10.0..12.0).contains(&bad.longest_gap_seconds), "{bad:?}");
-    // One that nobody ever answered is no reason to undo anything, but what came back is not verified by it.
-    let nowhere = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {
-        let options = GuardOptions { probes: vec!["http://nowhere".into()], ..options() };
-        check_with(Deployment, images, options, Habits::default(), &[], expected);
+}
+
+/// One that nobody ever answered is no reason to undo anything, and no sign that a version is good.
+#[test]
+fn a_probe_that_nobody_ever_answered() {
+    let nowhere = |undo_on: UndoOn, images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {
+        let options = GuardOptions { probes: vec!["http://nowhere".into()], undo_on, ..options() };
+        check_with(Deployment, images, options, Habits::default(), &[], expected)
     };
-    nowhere(&["web:1", "web:2"], (Complete, 0, &[], 6));
-    nowhere(&["web:1", "web:missing"], (UndoFailed, 8, &["web:1"], 11));
+    for undo_on in [UndoOn::Version, UndoOn::Any] {
+        let sim = nowhere(undo_on, &["web:1", "web:2"], (NotUndone, 9, &[], 11));
+        let result = sim.guard.result();
+        assert_eq!(
+            result.reason,
+            "deployment/web: all pods are Ready, but no request to http://nowhere succeeded: it answers 503; not known \
+             to be good, and not undone"
+        );
+        assert_eq!(result.next[0], "see whether the probe's URL is right and can be reached from here");
+        let cause = result.rollouts[0].cause.clone().unwrap();
+        assert_eq!((cause.code.as_str(), cause.changed), ("ProbeFailed", None));
+        let notes: Vec<&str> = sim
+            .events
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Noted { message, .. } => Some(message.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+    }
+    // Whoever waits for a slow version is not hurried by it.
+    nowhere(UndoOn::Version, &["web:1", "web:slow"], (NotUndone, 9, &[], 190));
+    nowhere(UndoOn::Version, &["web:1", "web:missing"], (UndoFailed, 8, &["web:1"], 11));
+}
+
+#[test]
+fn an_undo_that_somebody_asked_for_has_its_time() {
+    #[track_caller]
+    fn undo(images: &[&str], habits: Habits, seconds: i64) -> (RolloutOutcome, u8, String, i64) {
+        let options = GuardOptions { timeout: Some(SignedDuration::from_secs(seconds)), ..options() };
+        let mut sim = Sim::new(Deployment, 3, images, options.clone(), habits);
+        let began = sim.now;
+        sim.begin(options, Task::Undo { to: 1 });
+        let result = sim.run();
+        let took = sim.now.duration_since(began).as_secs();
+        (result.rollouts[0].outcome, result.exit_code, result.reason, took)
+    }
+    // Asked for once more, so that it is rolled out by now.
+    let done = undo(&["web:1", "web:2", "web:2"], Habits::default(), 30);
+    assert_eq!(done, (Undone, 0, String::new(), 6));
+    // What comes back takes a minute a pod.
+    let slow = undo(&["web:slow", "web:1", "web:1"], Habits::default(), 30);
+    let reason = "deployment/web: the time is over: revision 1 was brought back, and is not verified: \
+                  1 of 3 pods updated, 0 ready, 0 available, 3 old: container \"web\" is not ready (pod web-7)";
+    assert_eq!(slow, (UndoFailed, 8, reason.to_owned(), 30));
+    // The server never says what became of it.
+    let (outcome, exit, reason, took) =
+        undo(&["web:1", "web:2", "web:2"], Habits { faults: 400, ..Habits::default() }, 3);
+    assert_eq!((outcome, exit, took), (UndoFailed, 8, 3));
+    assert_eq!(
+        reason,
+        "deployment/web: the time is over while revision 1 was asked for: whether it is back is not known"
+    );
+}
+
+/// Time alone completes it, and nothing happens meanwhile: the old pods' node does not answer.
+#[test]
+fn what_time_alone_changes_is_looked_at() {
+    let habits = Habits { lingers: true, ..Habits::default() };
+    let sim = check_with(Deployment, &["web:1", "web:2"], options(), habits, &[], (Complete, 0, &[], 97));
+    let told: Vec<(i64, &str)> = sim
+        .events
+        .iter()
+        .filter_map(|(at, event)| match event {
+            Event::FindingSeen { finding, .. } => Some((at.duration_since(now()).as_secs(), finding.code.as_str())),
+            _ => None,
+        })
+        .collect();
+    // Half a minute to stop in, and half a minute more.
+    assert_eq!(told, [(62, "TerminatingStuck")]);
+}
+
+#[test]
+fn a_stuck_pod_that_may_not_be_deleted() {
+    let refused = |deletions: Vec<RemovalAnswer>, expected: (RolloutOutcome, u8, &[&str], i64)| {
+        let habits = Habits { deletions, ..Habits::default() };
+        check_with(StatefulSet, &["web:1", "web:missing"], options(), habits, &[], expected)
+    };
+    for answer in [RemovalAnswer::Forbidden("no right".into()), RemovalAnswer::Denied("no right".into())] {
+        let sim = refused(vec![answer], (UndoFailed, 8, &["web:1"], 1));
+        let result = sim.guard.result();
+        assert!(
+            result.reason.ends_with("undone to revision 1, but pod web-2 must be deleted by hand: no right"),
+            "{}",
+            result.reason
+        );
+        assert_eq!(result.next, [format!("kubectl -n {NAMESPACE} delete pod web-2")]);
+    }
+    // Nobody decided, or it was another one by then: it is asked for again.
+    let trouble = Trouble { kind: TroubleKind::ServerError, message: "later".into(), retry_after: None };
+    let sim = refused(vec![RemovalAnswer::Trouble(trouble)], (Undone, 7, &["web:1"], 8));
+    assert_eq!(sim.deleted.len(), 1);
 }

@@ -70,6 +70,10 @@ pub(super) struct Habits {
     pub(super) has_references: bool,
     /// Whether another writer takes each undo back, and after how many milliseconds.
     pub(super) reverts_after: Option<i64>,
+    /// What the server says to the first deletions by the guard, which it then does not do.
+    pub(super) deletions: Vec<RemovalAnswer>,
+    /// Whether pods that are asked to go never do: their node does not answer.
+    pub(super) lingers: bool,
 }
 
 /// How pods fare.
@@ -132,7 +136,15 @@ impl Default for Habits {
             // Ready, and answers nobody.
             ("web:mute", Fate::Ready(400)),
         ];
-        Self { lag: 0, faults: 0, fates: fates.into(), has_references: true, reverts_after: None }
+        Self {
+            lag: 0,
+            faults: 0,
+            fates: fates.into(),
+            has_references: true,
+            reverts_after: None,
+            deletions: Vec::new(),
+            lingers: false,
+        }
     }
 }
 
@@ -346,6 +358,7 @@ impl Sim {
             Action::DeletePod { pod, uid, resource_version } => {
                 let found = self.world.pods.iter().find(|there| there.uid == uid).cloned();
                 let answer = match found {
+                    _ if !self.habits.deletions.is_empty() => self.habits.deletions.remove(0),
                     None => RemovalAnswer::NotFound,
                     Some(there) if there.resource_version != resource_version => {
                         RemovalAnswer::Conflict("changed".into())
@@ -742,7 +755,9 @@ impl Sim {
         let at = self.now + SignedDuration::from_secs(30);
         self.change_pod(uid, |pod, _| pod.deletion_at = Some(at));
         let stops = 100 + self.millis(200);
-        self.later(stops, Happening::Gone(uid.clone()));
+        if !self.habits.lingers {
+            self.later(stops, Happening::Gone(uid.clone()));
+        }
     }
 
     fn pod(&self, uid: &Uid) -> Option<&PodStatus> {

@@ -245,8 +245,7 @@ impl Track {
         let retry = retry.filter(|at| *at > surroundings.now);
         self.wake = self.wake.into_iter().chain(retry).min();
         match verdict.phase {
-            Phase::Complete
-                if surroundings.probe.is_some() || surroundings.never.is_some() || !surroundings.probes_are_known => {}
+            Phase::Complete if !surroundings.all_are_answered() => {}
             Phase::Complete => {
                 if let Some(undo) = &mut self.undo {
                     undo.is_verified = true;
@@ -273,7 +272,7 @@ impl Track {
             {
                 let why = verdict.cause.map(|cause| cause.message).unwrap_or_default();
                 let message = format!("undone to revision {}, which does not become good either: {why}", undo.to);
-                let next = vec![format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())];
+                let next = vec![self.status_command()];
                 self.finish(RolloutOutcome::UndoFailed, Exit::UndoUnverified, message, next, surroundings);
             }
             _ => {}

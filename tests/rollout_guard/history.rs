@@ -6,7 +6,7 @@ use anyhow::Result;
 use lab::{World, world::Workload};
 use serde_json::{Value, json};
 
-use crate::runner::{guard, guard_json, kubectl, offline};
+use crate::runner::{guard, guard_json, kubectl, offline, program};
 
 /// A Deployment, a StatefulSet and a DaemonSet with two revisions each, the second with a cause.
 async fn three(world: &World) -> Result<()> {
@@ -175,6 +175,44 @@ async fn of_every_recorded_stall() -> Result<()> {
         assert_eq!(plain.stdout.lines().count(), 3 + revisions.len(), "{plain}");
     }
     assert_eq!(count, 33);
+    Ok(())
+}
+
+/// A recorded stall with names and causes as long as they get.
+fn long_winded(cause: &str) -> Result<String> {
+    let text = std::fs::read_to_string(stalls().join("e-nonexistent-tag-90s.json"))?;
+    let mut list: Value =
+        serde_json::from_str(&text.replace("nginx:1", "registry.example/shop/storefront/web:2026.1"))?;
+    for object in list["items"].as_array_mut().into_iter().flatten().filter(|object| object["kind"] == "ReplicaSet") {
+        object["metadata"]["annotations"]["kubernetes.io/change-cause"] = json!(cause);
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array_mut();
+        containers.into_iter().for_each(|containers| containers.push(json!({"name": "proxy", "image": "proxy:1"})));
+    }
+    Ok(list.to_string())
+}
+
+#[tokio::test]
+async fn sentences_fit_the_screen() -> Result<()> {
+    let long = "kubectl set image deployment/web nginx=registry.example/shop/storefront/web:2026.1.99-nope \
+                --record=true, as change 4711 of the shop's frontend wants it";
+    let file = long_winded(long)?;
+    insta::assert_snapshot!(offline(&["history", "--from-file", "-"], &file).await?.stdout);
+    let revision = offline(&["history", "--from-file", "-", "--revision=1"], &file).await?.stdout;
+    let comments: Vec<&str> = revision.lines().filter(|line| line.starts_with('#')).collect();
+    insta::assert_snapshot!(comments.join("\n"));
+    let wide = lab::run(&program()?).stdin(&file).env("COLUMNS", "220").args(["history", "--from-file", "-"]);
+    insta::assert_snapshot!(wide.output().await?.stdout);
+    insta::assert_snapshot!(offline(&["status", "--from-file", "-"], &file).await?.stdout);
+    for entry in std::fs::read_dir(stalls())? {
+        let file = entry?.path().display().to_string();
+        if file.ends_with(".json") {
+            let status = offline(&["status", "--from-file", &file], "").await?;
+            let is_long = |line: &&str| line.chars().count() > 80 && line.trim().contains(' ');
+            // What would change is shown as it is.
+            let sentences = status.stdout.lines().take_while(|line| !line.starts_with("--- "));
+            assert_eq!(sentences.filter(is_long).collect::<Vec<_>>(), Vec::<&str>::new(), "{file}: {status}");
+        }
+    }
     Ok(())
 }
 

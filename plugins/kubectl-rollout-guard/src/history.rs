@@ -190,10 +190,10 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
         }
     }
     let width = printer.out.width();
-    if beside.render(&Styles::default(), width).lines().all(|line| line.chars().count() <= width) {
+    if beside.render(&Styles::default(), usize::MAX).lines().all(|line| line.chars().count() <= width) {
         return printer.out.table(&beside);
     }
-    // No room beside long images: each cause stands below its revision.
+    // No room for all beside the images: each cause stands below its revision.
     let mut above = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES"]);
     rows.iter().flatten().cloned().for_each(|row| above.row(row));
     let text = above.render(&styles, width);

@@ -168,11 +168,6 @@ impl Error {
         self.status().is_some_and(|status| status.is_not_found() || status.code == 404)
     }
 
-    /// The server says that we may not do this.
-    pub fn is_forbidden(&self) -> bool {
-        self.status().is_some_and(Status::is_forbidden)
-    }
-
     /// The server says that the object is not the one (or not in the version) that we named.
     pub fn is_conflict(&self) -> bool {
         self.status().is_some_and(Status::is_conflict)

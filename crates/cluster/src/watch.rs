@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, mem, time::Duration};
 
 use disruption::{
     action::{Change, Input, Watch},
@@ -33,6 +33,14 @@ const WATCH_SECONDS: u32 = 290;
 
 /// A watch on which nothing comes for so long is dead: the API server sends a bookmark every minute.
 const SILENCE: Duration = Duration::from_secs(100);
+
+/// A watch that ends sooner than this without a word has broken, as for client-go's reflector: to go on at once would
+/// only ask a broken proxy ever again.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How long a watch that has stood may be refused before we believe it: an API server that has just started refuses what
+/// it allows as soon as it has read the roles.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
 
 /// The first wait after a failure; doubled with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
@@ -87,6 +95,8 @@ impl Visitor for Follower<'_> {
     {
         let mut version = self.version.take();
         let mut failure: Option<Failure> = None;
+        let mut has_stood = false;
+        let mut refused_since: Option<Instant> = None;
         loop {
             let end = match &mut version {
                 None => {
@@ -94,19 +104,24 @@ impl Visitor for Follower<'_> {
                         Ok(Listed { objects, version: listed }) => {
                             self.send(Change::Listed(objects.into_iter().filter_map(Into::into).collect()));
                             version = Some(listed);
-                            self.recover(&mut failure);
+                            self.restore(&mut failure);
+                            (has_stood, refused_since) = (true, None);
                             continue;
                         }
                         Err(error) => end_of(error),
                     }
                 }
-                Some(version) => self.stretch(&api, &params, version, read, &mut failure).await,
+                Some(version) => self.stretch(&api, &params, version, read, &mut failure, &mut has_stood).await,
             };
+            let refused = matches!(end, End::Refused(_)).then(|| *refused_since.get_or_insert_with(Instant::now));
+            refused_since = refused;
             match end {
-                End::Regular => {}
+                End::Regular => self.recover(&mut failure),
                 End::Outdated => version = None,
-                End::Refused(message) => return self.send(Change::Refused(message)),
-                End::Failed(message) => {
+                End::Refused(message) if !has_stood || refused.is_some_and(|since| since.elapsed() >= REFUSED_FOR) => {
+                    return self.send(Change::Refused(message));
+                }
+                End::Refused(message) | End::Failed(message) => {
                     let failing = failure.get_or_insert(Failure { since: Instant::now(), tries: 0, is_told: false });
                     failing.tries += 1;
                     if !failing.is_told && (failing.tries > 1 || failing.since.elapsed() >= TOLD_AFTER) {
@@ -133,6 +148,7 @@ impl Follower<'_> {
         version: &mut String,
         read: fn(K) -> T,
         failure: &mut Option<Failure>,
+        has_stood: &mut bool,
     ) -> End
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
@@ -146,10 +162,15 @@ impl Follower<'_> {
             Ok(stream) => stream,
             Err(error) => return end_of(error),
         };
+        *has_stood = true;
+        let (began, mut has_spoken) = (Instant::now(), false);
         let mut stream = std::pin::pin!(stream);
         loop {
             let event = match timeout(SILENCE, stream.try_next()).await {
                 Err(_) => return End::Failed(format!("{what}: nothing came for {SILENCE:?}")),
+                Ok(Ok(None)) if !has_spoken && began.elapsed() < SHORTEST => {
+                    return End::Failed(format!("{what}: it ended at once"));
+                }
                 Ok(Ok(None)) => return End::Regular,
                 // An object that cannot be read is no reason to miss the others.
                 Ok(Err(error)) if is_unreadable(&error) => {
@@ -159,6 +180,7 @@ impl Follower<'_> {
                 Ok(Err(error)) => return end_of(self.connection.explain(&what, error)),
                 Ok(Ok(Some(event))) => event,
             };
+            has_spoken = true;
             self.recover(failure);
             let change = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
@@ -181,10 +203,18 @@ impl Follower<'_> {
         }
     }
 
-    fn recover(&self, failure: &mut Option<Failure>) {
-        if failure.take().is_some_and(|failure| failure.is_told) {
+    /// Everything was listed, so nothing was missed. Whether the watch holds is still to be seen: until it speaks, another
+    /// failure is not the first.
+    fn restore(&self, failure: &mut Option<Failure>) {
+        if failure.as_mut().is_some_and(|failure| mem::take(&mut failure.is_told)) {
             self.send(Change::Restored);
         }
+    }
+
+    /// The watch holds.
+    fn recover(&self, failure: &mut Option<Failure>) {
+        self.restore(failure);
+        *failure = None;
     }
 
     fn send(&self, change: Change) {

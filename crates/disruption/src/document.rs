@@ -1,6 +1,6 @@
-//! What all documents share: the version of the contract, how times are written, what probes tell.
+//! What all documents share: the version of the contract, how times and durations are written, what probes tell.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
 /// `apiVersion` of every document.
@@ -19,6 +19,11 @@ pub struct ProbeResult {
     pub failures: u64,
     /// The longest time without an answer that was good.
     pub longest_gap_seconds: f64,
+}
+
+/// Seconds to the millisecond: more digits would pretend to know more.
+pub fn in_seconds(duration: SignedDuration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// RFC 3339 in UTC with milliseconds.

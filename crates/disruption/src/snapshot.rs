@@ -134,9 +134,7 @@ impl Object {
             Self::Incident(_) => Kind::Incident,
         }
     }
-}
 
-impl Object {
     /// Namespace and name; a node's namespace is empty.
     pub fn name(&self) -> ObjectName {
         match self {

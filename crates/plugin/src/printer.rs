@@ -95,7 +95,12 @@ impl Output {
         Self { sink, styles, colored, terminal, width, failure: None }
     }
 
-    /// Prints a line. Strings of the API go through [`text::one_line`] first.
+    /// Prints a line without styles. Whatever it says, it stays one line and steers no terminal.
+    pub fn plain(&mut self, line: impl Display) {
+        self.line(text::one_line(&line.to_string()));
+    }
+
+    /// Prints a line that may hold styles. Strings of the API go through [`text::one_line`] first.
     pub fn line(&mut self, line: impl Display) {
         let mut text = String::new();
         let _ = writeln!(text, "{line}");
@@ -273,6 +278,13 @@ fn unserializable(error: &dyn Display) -> CliError {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_plain_line_stays_one_line_and_harmless() {
+        let (mut printer, captured) = Printer::captured(ColorChoice::Always);
+        printer.out.plain("no\u{1b}[31m\nnode/n drained\r\u{202e}");
+        assert_eq!(captured.out(), "no^[[31m\\nnode/n drained\\r\\u{202e}\n");
+    }
 
     #[test]
     fn documents_escape_what_a_terminal_should_not_see() {

@@ -33,7 +33,7 @@ pub(crate) async fn run(flags: &HistoryFlags, shell: &mut Shell) -> Result<Exit,
     let revision = flags.wanted_revision()?;
     if let Some(file) = &flags.from_file {
         let (view, taken_at) = read(file)?;
-        let now = flags.now.or(taken_at).or(view.newest()).unwrap_or_default();
+        let now = flags.now.unwrap_or(taken_at);
         let wanted = flags.workloads.resolve_or_everything()?;
         let chosen = choose(&view, &wanted, shell.flags.namespace.as_deref())?;
         return show_all(&view, &chosen, now, flags, revision, shell);

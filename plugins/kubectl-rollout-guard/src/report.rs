@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use disruption::{
-    document::ProbeResult,
+    document::{ProbeResult, in_seconds},
     rollout::{
         document::{
             ChangedPath, RolloutCause, RolloutEnd, RolloutFinding, RolloutOutcome, RolloutPods, RolloutResult,
@@ -460,7 +460,7 @@ impl<'a> EventDocument<'a> {
                 Self { r#type: "ProbeFailed", url: Some(url), message: Some(message), ..nothing }
             }
             Event::ProbeRecovered { url, after } => {
-                Self { r#type: "ProbeRecovered", url: Some(url), seconds: Some(in_millis(*after)), ..nothing }
+                Self { r#type: "ProbeRecovered", url: Some(url), seconds: Some(in_seconds(*after)), ..nothing }
             }
             Event::Noted { workload, message } => {
                 Self { r#type: "Noted", workload: workload.as_ref(), message: Some(message), ..nothing }
@@ -473,14 +473,9 @@ impl<'a> EventDocument<'a> {
                 workload: Some(workload),
                 outcome: Some(*outcome),
                 message: Some(message),
-                seconds: Some(in_millis(*after)),
+                seconds: Some(in_seconds(*after)),
                 ..nothing
             },
         }
     }
-}
-
-/// Seconds to the millisecond, as the result has them.
-fn in_millis(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     let mut exits = Vec::new();
     let statuses = if let Some(file) = &flags.from_file {
         let (view, taken_at) = read(file)?;
-        let now = flags.now.or(taken_at).or(view.newest()).unwrap_or_default();
+        let now = flags.now.unwrap_or(taken_at);
         let wanted = flags.workloads.resolve_or_everything()?;
         let chosen = choose(&view, &wanted, shell.flags.namespace.as_deref())?;
         let status = |rollout: &&Rollout| look::look(&view.subject(rollout, now), &flags.limits(), &[]);
@@ -70,7 +70,7 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
 }
 
 /// Reads a file, or standard input for `-`.
-pub(crate) fn read(path: &Path) -> Result<(View, Option<Timestamp>), CliError> {
+pub(crate) fn read(path: &Path) -> Result<(View, Timestamp), CliError> {
     let name = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
     let input: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin().lock())

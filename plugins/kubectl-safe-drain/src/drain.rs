@@ -11,7 +11,6 @@ use disruption::{
         document::{DrainPlan, DrainResult, PlannedPod, PodAction, PodReason, ReasonSeverity},
         machine::Drain,
         options::{OnBlocked, Run},
-        plan,
     },
     outcome::Exit,
 };
@@ -21,7 +20,7 @@ use crate::{
     arguments::DrainFlags,
     cordon,
     look::{Look, forbidden, look},
-    plan::{warn_of_unknowns, write_down},
+    plan::{plan_of, warn_of_unknowns},
     report::Reporter,
 };
 
@@ -34,7 +33,8 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
     if let (true, WantedNodes::Selected(selector)) = (targets.is_empty(), &request.nodes) {
         cordon::nothing_selected(shell, selector);
     }
-    let mut document = write_down(&snapshot, &targets, &request.options, place.clone())?;
+    let plan = plan_of(&snapshot, &targets, &request.options)?;
+    let mut document = DrainPlan::new(&plan, place.clone());
     let missing = rights.missing(&connection, &mut document).await?;
     warn_of_unknowns(&document, shell);
     warn(&document, request.execution.on_blocked, shell);
@@ -42,7 +42,6 @@ pub(crate) async fn run(flags: &DrainFlags, shell: &mut Shell) -> Result<Exit, C
     let owner = if targets.is_empty() { None } else { act::whoami(&connection).await };
     let owner = owner.or_else(|| connection.user().map(str::to_owned)).unwrap_or_default();
     let run = Run { id: random_word(), owner, reason: flags.reason.clone() };
-    let plan = plan::plan(&snapshot, &targets, &request.options).map_err(|error| CliError::new(error.to_string()))?;
     let start = snapshot.taken_at;
     let mut drain = Drain::new(&plan, request.execution.clone(), run);
     drop(plan);

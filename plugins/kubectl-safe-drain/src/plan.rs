@@ -13,7 +13,7 @@ use disruption::{
     drain::{
         document::{DrainPlan, Place, RefusedBy, ServerAnswer, ServerRequest, Unknown},
         options::Options,
-        plan::{self, PlanError},
+        plan::{self, Plan, PlanError},
         rights::Right,
     },
     model::{NodeName, ObjectName, Uid},
@@ -43,7 +43,8 @@ pub(crate) async fn run(flags: DrainFlags, dry_run: DryRun, shell: &mut Shell) -
             let mut snapshot = read_file(path)?;
             snapshot.taken_at = flags.now.unwrap_or(snapshot.taken_at);
             let targets = targets(&snapshot, &request.nodes)?;
-            (write_down(&snapshot, &targets, &request.options, Place::default())?, Vec::new())
+            let plan = plan_of(&snapshot, &targets, &request.options)?;
+            (DrainPlan::new(&plan, Place::default()), Vec::new())
         }
         None => plan_live(&request, dry_run, shell).await?,
     };
@@ -64,7 +65,7 @@ pub(crate) async fn run(flags: DrainFlags, dry_run: DryRun, shell: &mut Shell) -
 /// Plans from a live cluster.
 async fn plan_live(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Result<(DrainPlan, Vec<Right>), CliError> {
     let Look { connection, snapshot, versions: _, targets, place, rights } = look(request, shell).await?;
-    let mut document = write_down(&snapshot, &targets, &request.options, place)?;
+    let mut document = DrainPlan::new(&plan_of(&snapshot, &targets, &request.options)?, place);
     let missing = rights.missing(&connection, &mut document).await?;
     if !missing.is_empty() {
         document.forbid(&missing);
@@ -78,13 +79,13 @@ async fn plan_live(request: &Request, dry_run: DryRun, shell: &mut Shell) -> Res
     Ok((document, missing))
 }
 
-pub(crate) fn write_down(
-    snapshot: &Snapshot,
-    targets: &[NodeName],
-    options: &Options,
-    place: Place,
-) -> Result<DrainPlan, CliError> {
-    let plan = plan::plan(snapshot, targets, options).map_err(|error| {
+/// The plan, or what helps where none can be made.
+pub(crate) fn plan_of<'a>(
+    snapshot: &'a Snapshot,
+    targets: &'a [NodeName],
+    options: &'a Options,
+) -> Result<Plan<'a>, CliError> {
+    plan::plan(snapshot, targets, options).map_err(|error| {
         let cli_error = CliError::new(error.to_string());
         match error {
             PlanError::NodeNotFound(_) => match known_nodes(snapshot) {
@@ -93,8 +94,7 @@ pub(crate) fn write_down(
             },
             PlanError::NodeTwice(_) | PlanError::NoPods(_) => cli_error,
         }
-    })?;
-    Ok(DrainPlan::new(&plan, place))
+    })
 }
 
 /// How many nodes a hint lists.

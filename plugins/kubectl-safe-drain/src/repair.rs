@@ -9,13 +9,22 @@ use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange},
     event::Event,
     journal::{self, Standing},
-    model::Node,
+    model::{Node, NodeName},
     outcome::Exit,
 };
 use jiff::Timestamp;
-use plugin::{age::age, error::CliError, printer::Printer, shell::Shell, values::DryRun};
+use plugin::{
+    age::age,
+    error::CliError,
+    printer::Printer,
+    shell::Shell,
+    values::{DryRun, Format},
+};
 
-use crate::{arguments::RepairFlags, report::Reporter};
+use crate::{
+    arguments::RepairFlags,
+    report::{Reporter, suffix},
+};
 
 /// How often a lost race for a node is decided again.
 const MOST_RACES: u32 = 5;
@@ -23,12 +32,14 @@ const MOST_RACES: u32 = 5;
 /// What there is to repair on a node.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
-    /// Nothing, and why; empty if there is nothing at all.
-    Nothing(String),
+    /// No drain has left a record.
+    Nothing,
+    /// Something that is not ours to take back, and why.
+    NotOurs(String),
     /// A dead drain's cordon and its record.
     LeakedCordon,
-    /// Only a record that means nothing any more.
-    Record(&'static str),
+    /// Only a record that means nothing any more, and why.
+    OldRecord(&'static str),
 }
 
 pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, CliError> {
@@ -38,9 +49,9 @@ pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, 
     let nodes = observe::nodes(&connection, &wanted, Chunks::default()).await?;
     let now = connection.server_now().ok_or_else(|| CliError::new("the server does not tell its time"))?;
     let mut exits = Vec::new();
-    let mut has_said_something = false;
+    let mut has_records = false;
     for node in nodes {
-        has_said_something |= node.record.is_some();
+        has_records |= node.record.is_some();
         match repair(&connection, node, now, dry_run, flags, &mut shell.printer).await {
             Ok(()) => exits.push(Exit::Done),
             Err(error) => {
@@ -49,7 +60,7 @@ pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, 
             }
         }
     }
-    if !has_said_something && flags.output.output.is_none() {
+    if !has_records && flags.output.output.is_none() {
         shell.printer.err.line("nothing to repair: no drain has left a record");
     }
     Ok(Exit::of_all(exits))
@@ -67,14 +78,13 @@ async fn repair(
     for _ in 0..MOST_RACES {
         let finding = find(&node, now);
         let unschedulable = match &finding {
-            Finding::Nothing(why) => {
-                if !why.is_empty() {
-                    printer.err.line(format_args!("node/{} is left alone: {why}", node.name));
-                }
+            Finding::Nothing => return Ok(()),
+            Finding::NotOurs(why) => {
+                printer.err.plain(format_args!("node/{} is left alone: {why}", node.name));
                 return Ok(());
             }
             Finding::LeakedCordon => Some(false),
-            Finding::Record(_) => None,
+            Finding::OldRecord(_) => None,
         };
         let change = NodeChange { unschedulable, record: Some(RecordChange::Remove) };
         let answer = match dry_run {
@@ -88,7 +98,9 @@ async fn repair(
         };
         match answer {
             NodeAnswer::Changed(fresh) => node = fresh,
-            NodeAnswer::Stands(_) => return tell(connection, &node, &finding, dry_run, flags, printer),
+            NodeAnswer::Stands(_) => {
+                return tell(connection.server_now(), node.name, &finding, dry_run, flags.output.output, printer);
+            }
             NodeAnswer::Deleted => return Ok(()),
             NodeAnswer::Forbidden(message) => return Err(failure(&node, &message).exit(Exit::Forbidden)),
             NodeAnswer::Denied(message) => return Err(failure(&node, &message)),
@@ -100,53 +112,74 @@ async fn repair(
 
 fn find(node: &Node, now: Timestamp) -> Finding {
     match journal::standing(node, now) {
-        Standing::Free => Finding::Nothing(String::new()),
+        Standing::Free => Finding::Nothing,
         Standing::InProgress(record) => {
             let owner = if record.owner.is_empty() { "somebody" } else { record.owner.as_str() };
-            Finding::Nothing(format!(
+            Finding::NotOurs(format!(
                 "a drain by {owner} works on it (run {}, alive {} ago; after {}s without a sign it is dead)",
                 record.run,
                 age(now, record.heartbeat),
                 journal::DEAD_AFTER.as_secs()
             ))
         }
-        Standing::Finished(_) => Finding::Nothing(format!(
+        Standing::Finished(_) => Finding::NotOurs(format!(
             "its drain has ended and left it cordoned; to take that back: kubectl safe-drain uncordon {}",
             node.name
         )),
-        Standing::Unreadable(error) => Finding::Nothing(format!("its record cannot be read: {error}")),
+        Standing::Unreadable(error) => Finding::NotOurs(format!("its record cannot be read: {error}")),
         Standing::Dead(record) if record.was_unschedulable => {
-            Finding::Record("the drain was killed; the node had been cordoned before it, and stays so")
+            Finding::OldRecord("the drain was killed; the node had been cordoned before it, and stays so")
         }
         Standing::Dead(_) => Finding::LeakedCordon,
-        Standing::Stale(_) if node.unschedulable => Finding::Record("the cordon is somebody else's, and stays"),
-        Standing::Stale(_) => Finding::Record("the node is schedulable already"),
+        Standing::Stale(_) if node.unschedulable => Finding::OldRecord("the cordon is somebody else's, and stays"),
+        Standing::Stale(_) => Finding::OldRecord("the node is schedulable already"),
     }
 }
 
+/// Tells what was repaired, or would have been.
 fn tell(
-    connection: &Connection,
-    node: &Node,
+    at: Option<Timestamp>,
+    node: NodeName,
     finding: &Finding,
     dry_run: DryRun,
-    flags: &RepairFlags,
+    format: Option<Format>,
     printer: &mut Printer,
 ) -> Result<(), CliError> {
     match finding {
         Finding::LeakedCordon => {
-            let mut reporter = Reporter::of_dry_run(printer, flags.output.output, dry_run);
-            let event = Event::NodeUncordoned { node: node.name.clone(), already: false };
-            reporter.tell(connection.server_now(), &event);
+            let mut reporter = Reporter::of_dry_run(printer, format, dry_run);
+            reporter.tell(at, &Event::NodeUncordoned { node, already: false });
             reporter.finish()
         }
-        Finding::Record(why) => {
-            printer.err.line(format_args!("node/{}: record removed: {why}", node.name));
+        Finding::OldRecord(why) => {
+            printer.err.plain(format_args!("node/{node}: record removed{}: {why}", suffix(dry_run)));
             Ok(())
         }
-        Finding::Nothing(_) => Ok(()),
+        Finding::Nothing | Finding::NotOurs(_) => Ok(()),
     }
 }
 
 fn failure(node: &Node, message: &str) -> CliError {
     CliError::new(format!("unable to repair node {:?}: {message}", node.name.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin::printer::ColorChoice;
+
+    use super::*;
+
+    #[test]
+    fn what_a_dry_run_would_have_done_is_marked() {
+        #[track_caller]
+        fn check(finding: &Finding, dry_run: DryRun, out: &str, err: &str) {
+            let (mut printer, captured) = Printer::captured(ColorChoice::Never);
+            tell(None, NodeName("n".into()), finding, dry_run, None, &mut printer).unwrap();
+            assert_eq!((captured.out().as_str(), captured.err().as_str()), (out, err));
+        }
+        check(&Finding::LeakedCordon, DryRun::None, "node/n uncordoned\n", "");
+        check(&Finding::LeakedCordon, DryRun::Server, "node/n uncordoned (server dry run)\n", "");
+        check(&Finding::OldRecord("why"), DryRun::None, "", "node/n: record removed: why\n");
+        check(&Finding::OldRecord("why"), DryRun::Client, "", "node/n: record removed (dry run): why\n");
+    }
 }

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use disruption::{
     action::Removal,
+    document::in_seconds,
     drain::document::{DrainResult, NodeOutcome, PodOutcome, PodResult},
     event::{Event, WaitCode},
+    model::{NodeName, ObjectName, Uid},
     outcome::Exit,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use plugin::{
     error::CliError,
     printer::Printer,
@@ -28,36 +30,82 @@ pub(crate) struct Reporter<'a> {
 }
 
 /// An event as a document.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct EventDocument<'a> {
     at: Option<String>,
-    r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    node: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    already: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pods: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seconds: Option<f64>,
-    dry_run: &'a str,
+    #[serde(flatten)]
+    event: EventKeys<'a>,
+    dry_run: &'static str,
+}
+
+/// The type of an event and the keys that it has: the contract with programs.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type")]
+enum EventKeys<'a> {
+    NodeCordoned {
+        node: &'a str,
+        already: bool,
+    },
+    NodeUncordoned {
+        node: &'a str,
+        already: bool,
+    },
+    NodeRefused {
+        node: &'a str,
+        message: &'a str,
+    },
+    NodeTakenOver {
+        node: &'a str,
+        message: &'a str,
+    },
+    PodEvicting(PodKeys<'a>),
+    PodDeleting(PodKeys<'a>),
+    PodEnded {
+        #[serde(flatten)]
+        pod: PodKeys<'a>,
+        outcome: PodOutcome,
+        message: &'a str,
+    },
+    PodAppeared(PodKeys<'a>),
+    WaitBegan {
+        code: &'static str,
+        subject: &'a str,
+        pods: usize,
+        message: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        remedy: Option<&'a str>,
+    },
+    ReplacementReady {
+        namespace: &'a str,
+        name: &'a str,
+        uid: &'a str,
+        seconds: f64,
+    },
+    ConnectionLost {
+        message: &'a str,
+    },
+    ConnectionRestored,
+    WatchRefused {
+        subject: &'a str,
+        message: &'a str,
+    },
+    Interrupted,
+    NodeEnded {
+        node: &'a str,
+        outcome: NodeOutcome,
+        message: &'a str,
+        seconds: f64,
+    },
+}
+
+/// A pod on its node.
+#[derive(Debug, Serialize)]
+struct PodKeys<'a> {
+    node: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
 }
 
 impl<'a> Reporter<'a> {
@@ -74,12 +122,14 @@ impl<'a> Reporter<'a> {
     /// Tells one event. `at` is the server's time.
     pub(crate) fn tell(&mut self, at: Option<Timestamp>, event: &Event) {
         let Some(format) = self.format else { return self.tell_people(event) };
-        let mut document = EventDocument::new(event);
-        document.at = at.map(|at| format!("{at:.3}"));
-        document.dry_run = match self.dry_run {
-            DryRun::None => "none",
-            DryRun::Client => "client",
-            DryRun::Server => "server",
+        let document = EventDocument {
+            at: at.map(|at| format!("{at:.3}")),
+            event: EventKeys::from(event),
+            dry_run: match self.dry_run {
+                DryRun::None => "none",
+                DryRun::Client => "client",
+                DryRun::Server => "server",
+            },
         };
         if let Err(error) = self.printer.out.streamed(format, &document) {
             self.failure.get_or_insert(error);
@@ -108,54 +158,54 @@ impl<'a> Reporter<'a> {
         let Printer { out, err, .. } = &mut *self.printer;
         match event {
             Event::NodeCordoned { node, already } => {
-                out.line(format_args!("node/{node} {}cordoned{suffix}", already_word(*already)));
+                out.plain(format_args!("node/{node} {}cordoned{suffix}", already_word(*already)));
             }
             Event::NodeUncordoned { node, already } => {
-                out.line(format_args!("node/{node} {}uncordoned{suffix}", already_word(*already)));
+                out.plain(format_args!("node/{node} {}uncordoned{suffix}", already_word(*already)));
             }
             // Told as an error, with its hint.
             Event::NodeRefused { .. } | Event::ReplacementReady { .. } => {}
-            Event::NodeTakenOver { node, from } => err.line(format_args!("node/{node} taken over from {from}")),
+            Event::NodeTakenOver { node, from } => err.plain(format_args!("node/{node} taken over from {from}")),
             Event::PodEvicting { pod, uid: _, node: _, removal } => {
                 let verb = match removal {
                     Removal::Evict => "evicting",
                     Removal::Delete => "deleting",
                 };
-                out.line(format_args!("{verb} pod {pod}"));
+                out.plain(format_args!("{verb} pod {pod}"));
             }
             Event::PodEnded { pod, uid: _, node: _, outcome, reason } => {
                 let (name, namespace) = (&pod.name, &pod.namespace);
                 match outcome {
-                    PodOutcome::Evicted => out.line(format_args!("pod/{name} evicted (namespace {namespace})")),
-                    PodOutcome::Deleted => out.line(format_args!("pod/{name} deleted (namespace {namespace})")),
-                    PodOutcome::Gone => out.line(format_args!("pod/{name} gone (namespace {namespace}): {reason}")),
-                    PodOutcome::Skipped => err.line(format_args!("pod {pod} is left alone: {reason}")),
+                    PodOutcome::Evicted => out.plain(format_args!("pod/{name} evicted (namespace {namespace})")),
+                    PodOutcome::Deleted => out.plain(format_args!("pod/{name} deleted (namespace {namespace})")),
+                    PodOutcome::Gone => out.plain(format_args!("pod/{name} gone (namespace {namespace}): {reason}")),
+                    PodOutcome::Skipped => err.plain(format_args!("pod {pod} is left alone: {reason}")),
                     // What is left is told at the end, all together.
                     PodOutcome::Refused | PodOutcome::Left => {}
                 }
             }
             Event::PodAppeared { pod, uid: _, node } => {
-                err.line(format_args!("pod {pod} came onto node {node} meanwhile"));
+                err.plain(format_args!("pod {pod} came onto node {node} meanwhile"));
             }
             Event::WaitBegan { subject, code, pods, message, remedy } => {
-                err.line(wait_line(subject, *code, *pods, message));
+                err.plain(wait_line(subject, *code, *pods, message));
                 if let Some(remedy) = remedy {
-                    err.line(format_args!("hint: {remedy}"));
+                    err.plain(format_args!("hint: {remedy}"));
                 }
             }
             Event::ConnectionLost { message } => {
                 self.printer.warning(&format!("connection lost, tried again: {message}"));
             }
-            Event::ConnectionRestored => err.line("connected again"),
+            Event::ConnectionRestored => err.plain("connected again"),
             Event::WatchRefused { what, message } => {
                 self.printer.warning(&format!("changes of {what} are not seen: {message}"));
             }
             Event::Interrupted => {
-                err.line("interrupted: nothing new is begun; once more to leave at once");
+                err.plain("interrupted: nothing new is begun; once more to leave at once");
             }
             Event::NodeEnded { node, outcome, reason, after: _ } => match (outcome, reason.as_str()) {
-                (NodeOutcome::Drained, "") => out.line(format_args!("node/{node} drained")),
-                (NodeOutcome::Drained, reason) => out.line(format_args!("node/{node} drained: {reason}")),
+                (NodeOutcome::Drained, "") => out.plain(format_args!("node/{node} drained")),
+                (NodeOutcome::Drained, reason) => out.plain(format_args!("node/{node} drained: {reason}")),
                 (_, reason) => {
                     let message = format!("unable to drain node {:?}: {reason}", node.0);
                     self.printer.error(&CliError::new(message));
@@ -163,11 +213,6 @@ impl<'a> Reporter<'a> {
             },
         }
     }
-}
-
-/// Seconds to the millisecond, as the result has them.
-fn in_millis(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn already_word(already: bool) -> &'static str {
@@ -201,100 +246,62 @@ fn tell_what_is_left(printer: &mut Printer, result: &DrainResult) {
         let noun = if count == 1 { "pod" } else { "pods" };
         let more = if count > MOST_PODS { format!(" and {} more", count - MOST_PODS) } else { String::new() };
         pods.truncate(MOST_PODS);
-        printer.err.line(format_args!("{count} {noun} left on node {node} ({reason}): {}{more}", pods.join(", ")));
+        printer.err.plain(format_args!("{count} {noun} left on node {node} ({reason}): {}{more}", pods.join(", ")));
     }
     for next in &result.next {
-        printer.err.line(format_args!("hint: {next}"));
+        printer.err.plain(format_args!("hint: {next}"));
     }
     let drained = result.nodes.iter().filter(|node| node.outcome == NodeOutcome::Drained).count();
     if drained < result.nodes.len() && result.nodes.len() > 1 {
-        printer.err.line(format_args!("{drained} of {} nodes drained", result.nodes.len()));
+        printer.err.plain(format_args!("{drained} of {} nodes drained", result.nodes.len()));
     }
     debug_assert!(result.exit_code == Exit::Done.code() || !result.reason.is_empty(), "a failure has a reason");
 }
 
-impl<'a> EventDocument<'a> {
-    fn new(event: &'a Event) -> Self {
-        let nothing = Self::default();
+impl<'a> From<&'a Event> for EventKeys<'a> {
+    fn from(event: &'a Event) -> Self {
         match event {
-            Event::NodeCordoned { node, already } => {
-                Self { r#type: "NodeCordoned", node: Some(&node.0), already: Some(*already), ..nothing }
+            Event::NodeCordoned { node: NodeName(node), already } => Self::NodeCordoned { node, already: *already },
+            Event::NodeUncordoned { node: NodeName(node), already } => Self::NodeUncordoned { node, already: *already },
+            Event::NodeRefused { node: NodeName(node), message } => Self::NodeRefused { node, message },
+            Event::NodeTakenOver { node: NodeName(node), from } => Self::NodeTakenOver { node, message: from },
+            Event::PodEvicting { pod, uid, node, removal } => {
+                let pod = PodKeys::new(pod, uid, node);
+                match removal {
+                    Removal::Evict => Self::PodEvicting(pod),
+                    Removal::Delete => Self::PodDeleting(pod),
+                }
             }
-            Event::NodeUncordoned { node, already } => {
-                Self { r#type: "NodeUncordoned", node: Some(&node.0), already: Some(*already), ..nothing }
+            Event::PodEnded { pod, uid, node, outcome, reason } => {
+                Self::PodEnded { pod: PodKeys::new(pod, uid, node), outcome: *outcome, message: reason }
             }
-            Event::NodeRefused { node, message } => {
-                Self { r#type: "NodeRefused", node: Some(&node.0), message: Some(message), ..nothing }
+            Event::PodAppeared { pod, uid, node } => Self::PodAppeared(PodKeys::new(pod, uid, node)),
+            Event::WaitBegan { subject, code, pods, message, remedy } => {
+                Self::WaitBegan { code: code.as_str(), subject, pods: *pods, message, remedy: remedy.as_deref() }
             }
-            Event::NodeTakenOver { node, from } => {
-                Self { r#type: "NodeTakenOver", node: Some(&node.0), message: Some(from), ..nothing }
+            Event::ReplacementReady { pod: ObjectName { namespace, name }, uid: Uid(uid), after } => {
+                Self::ReplacementReady { namespace, name, uid, seconds: in_seconds(*after) }
             }
-            Event::PodEvicting { pod, uid, node, removal } => Self {
-                r#type: match removal {
-                    Removal::Evict => "PodEvicting",
-                    Removal::Delete => "PodDeleting",
-                },
-                node: Some(&node.0),
-                namespace: Some(&pod.namespace),
-                name: Some(&pod.name),
-                uid: Some(&uid.0),
-                ..nothing
-            },
-            Event::PodEnded { pod, uid, node, outcome, reason } => Self {
-                r#type: "PodEnded",
-                node: Some(&node.0),
-                namespace: Some(&pod.namespace),
-                name: Some(&pod.name),
-                uid: Some(&uid.0),
-                outcome: Some(format!("{outcome:?}")),
-                message: Some(reason),
-                ..nothing
-            },
-            Event::PodAppeared { pod, uid, node } => Self {
-                r#type: "PodAppeared",
-                node: Some(&node.0),
-                namespace: Some(&pod.namespace),
-                name: Some(&pod.name),
-                uid: Some(&uid.0),
-                ..nothing
-            },
-            Event::WaitBegan { subject, code, pods, message, remedy } => Self {
-                r#type: "WaitBegan",
-                subject: Some(subject),
-                code: Some(code.as_str()),
-                pods: Some(*pods),
-                message: Some(message),
-                remedy: remedy.as_deref(),
-                ..nothing
-            },
-            Event::ReplacementReady { pod, uid, after } => Self {
-                r#type: "ReplacementReady",
-                namespace: Some(&pod.namespace),
-                name: Some(&pod.name),
-                uid: Some(&uid.0),
-                seconds: Some(in_millis(*after)),
-                ..nothing
-            },
-            Event::ConnectionLost { message } => Self { r#type: "ConnectionLost", message: Some(message), ..nothing },
-            Event::ConnectionRestored => Self { r#type: "ConnectionRestored", ..nothing },
-            Event::WatchRefused { what, message } => {
-                Self { r#type: "WatchRefused", subject: Some(what), message: Some(message), ..nothing }
+            Event::ConnectionLost { message } => Self::ConnectionLost { message },
+            Event::ConnectionRestored => Self::ConnectionRestored,
+            Event::WatchRefused { what, message } => Self::WatchRefused { subject: what, message },
+            Event::Interrupted => Self::Interrupted,
+            Event::NodeEnded { node: NodeName(node), outcome, reason, after } => {
+                Self::NodeEnded { node, outcome: *outcome, message: reason, seconds: in_seconds(*after) }
             }
-            Event::Interrupted => Self { r#type: "Interrupted", ..nothing },
-            Event::NodeEnded { node, outcome, reason, after } => Self {
-                r#type: "NodeEnded",
-                node: Some(&node.0),
-                outcome: Some(format!("{outcome:?}")),
-                message: Some(reason),
-                seconds: Some(in_millis(*after)),
-                ..nothing
-            },
         }
     }
 }
 
+impl<'a> PodKeys<'a> {
+    fn new(pod: &'a ObjectName, uid: &'a Uid, node: &'a NodeName) -> Self {
+        let ObjectName { namespace, name } = pod;
+        Self { node: &node.0, namespace, name, uid: &uid.0 }
+    }
+}
+
 /// What kubectl puts behind a line of a dry run.
-fn suffix(dry_run: DryRun) -> &'static str {
+pub(crate) fn suffix(dry_run: DryRun) -> &'static str {
     match dry_run {
         DryRun::None => "",
         DryRun::Client => " (dry run)",

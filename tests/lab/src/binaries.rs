@@ -22,6 +22,14 @@ pub struct Binaries {
     dir: PathBuf,
 }
 
+/// Programs that are built together and kept in one directory.
+struct Set {
+    /// In the words of a sentence.
+    what: &'static str,
+    modules: &'static [&'static Module],
+    programs: &'static [Program],
+}
+
 /// A Go module and the program to build in it.
 struct Program {
     name: &'static str,
@@ -42,6 +50,8 @@ static KWOK: Module =
     Module { name: "kwok", go_mod: include_str!("../kwok/go.mod"), go_sum: include_str!("../kwok/go.sum") };
 static KUBERNETES: Module =
     Module { name: "k8s", go_mod: include_str!("../k8s/go.mod"), go_sum: include_str!("../k8s/go.sum") };
+static KREW: Module =
+    Module { name: "krew", go_mod: include_str!("../krew/go.mod"), go_sum: include_str!("../krew/go.sum") };
 
 static PROGRAMS: [Program; 6] = [
     Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", module: &ETCD },
@@ -56,6 +66,22 @@ static PROGRAMS: [Program; 6] = [
     Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler", module: &KUBERNETES },
 ];
 
+static CONTROL_PLANE: Set =
+    Set { what: "the control plane's programs", modules: &[&ETCD, &KWOK, &KUBERNETES], programs: &PROGRAMS };
+
+static KREW_AND_VALIDATOR: Set = Set {
+    what: "krew",
+    modules: &[&KREW],
+    programs: &[
+        Program { name: "krew", package: "sigs.k8s.io/krew/cmd/krew", module: &KREW },
+        Program {
+            name: "validate-krew-manifest",
+            package: "sigs.k8s.io/krew/cmd/validate-krew-manifest",
+            module: &KREW,
+        },
+    ],
+};
+
 impl Binaries {
     /// `LAB_BIN` if it is set, else the cache, which is filled first if need be (ten minutes on two cores).
     ///
@@ -64,7 +90,7 @@ impl Binaries {
     pub fn find() -> Result<Self> {
         match env::var_os("LAB_BIN") {
             Some(dir) => Self::given(Path::new(&dir)),
-            None => Self::built(),
+            None => Ok(Self { dir: CONTROL_PLANE.built()? }),
         }
     }
 
@@ -98,31 +124,84 @@ impl Binaries {
     pub fn present() -> Result<Option<Self>> {
         match env::var_os("LAB_BIN") {
             Some(dir) => Self::given(Path::new(&dir)).map(Some),
-            None => Ok(Some(Self { dir: cache_dir()?.join(stamp()) }).filter(|built| built.dir.is_dir())),
+            None => Ok(Some(Self { dir: cache_dir()?.join(CONTROL_PLANE.stamp()) }).filter(|built| built.dir.is_dir())),
         }
     }
+}
 
-    fn built() -> Result<Self> {
+/// The directory of `krew` and `validate-krew-manifest`: `LAB_BIN` if it has them, else the cache, which is filled first
+/// if need be (a minute on two cores).
+///
+/// # Errors
+/// There is no Go, or the build fails.
+pub fn krew() -> Result<PathBuf> {
+    let Set { programs, .. } = &KREW_AND_VALIDATOR;
+    let given = env::var_os("LAB_BIN").map(PathBuf::from);
+    match given.filter(|dir| programs.iter().all(|program| dir.join(program.name).is_file())) {
+        Some(dir) => Ok(fs::canonicalize(dir)?),
+        None => KREW_AND_VALIDATOR.built(),
+    }
+}
+
+impl Set {
+    /// The directory of the programs in the cache, which is filled first if need be.
+    fn built(&self) -> Result<PathBuf> {
         let cache = cache_dir()?;
         fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
-        let stamp = stamp();
+        let stamp = self.stamp();
         let dir = cache.join(&stamp);
         if dir.is_dir() {
-            return Ok(Self { dir });
+            return Ok(dir);
         }
         let go = go(&env::var_os("PATH").unwrap_or_default())?;
-        say("lab: the control plane's programs must be built, once, or are being built by somebody else");
+        say(&format!("lab: {} must be built, once, or are being built by somebody else", self.what));
         let _alone = state::lock(&cache.join(format!("{stamp}.lock")))?;
         if !dir.is_dir() {
             let unfinished = cache.join(format!("{stamp}.unfinished"));
             if unfinished.exists() {
                 fs::remove_dir_all(&unfinished)?;
             }
-            build(&go, &unfinished)?;
+            self.build(&go, &unfinished)?;
             fs::rename(unfinished.join("bin"), &dir)?;
             fs::remove_dir_all(&unfinished)?;
         }
-        Ok(Self { dir })
+        Ok(dir)
+    }
+
+    fn stamp(&self) -> String {
+        let sums = self.modules.iter().flat_map(|module| [module.go_mod, module.go_sum]);
+        let flags: String = self.modules.last().map(|module| linker_flags(module)).unwrap_or_default();
+        state::stamp(sums.chain([flags.as_str()]))
+    }
+
+    fn build(&self, go: &Path, work: &Path) -> Result<()> {
+        let bin = work.join("bin");
+        fs::create_dir_all(&bin)?;
+        for (index, program) in self.programs.iter().enumerate() {
+            let Program { name, package, module } = program;
+            let dir = work.join(module.name);
+            fs::create_dir_all(&dir)?;
+            fs::write(dir.join("go.mod"), module.go_mod)?;
+            fs::write(dir.join("go.sum"), module.go_sum)?;
+            let log = work.join(format!("{name}.log"));
+            let mut command = Command::new(go);
+            command
+                .args(["build", "-trimpath", "-ldflags", &linker_flags(module), "-o"])
+                .args([&bin.join(name)])
+                .arg(package)
+                .current_dir(&dir)
+                .env("CGO_ENABLED", "0")
+                .env_remove("GOOS")
+                .env_remove("GOARCH")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(fs::File::create(&log)?);
+            let what = format!("lab: building {name} ({} of {}, once)", index + 1, self.programs.len());
+            if !run_with_progress(command, &what)? {
+                bail!("go could not build {name}:\n{}", state::tail(&log));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -143,43 +222,6 @@ fn cache_dir() -> Result<PathBuf> {
         None => env::home_dir().context("neither XDG_CACHE_HOME nor HOME is set")?.join(".cache"),
     };
     Ok(cache.join("kubectl-disruption-lab"))
-}
-
-fn stamp() -> String {
-    let modules = [&ETCD, &KWOK, &KUBERNETES];
-    let sums = modules.iter().flat_map(|module| [module.go_mod, module.go_sum]);
-    let flags = linker_flags(&KUBERNETES);
-    state::stamp(sums.chain([flags.as_str()]))
-}
-
-fn build(go: &Path, work: &Path) -> Result<()> {
-    let bin = work.join("bin");
-    fs::create_dir_all(&bin)?;
-    for (index, program) in PROGRAMS.iter().enumerate() {
-        let Program { name, package, module } = program;
-        let dir = work.join(module.name);
-        fs::create_dir_all(&dir)?;
-        fs::write(dir.join("go.mod"), module.go_mod)?;
-        fs::write(dir.join("go.sum"), module.go_sum)?;
-        let log = work.join(format!("{name}.log"));
-        let mut command = Command::new(go);
-        command
-            .args(["build", "-trimpath", "-ldflags", &linker_flags(module), "-o"])
-            .args([&bin.join(name)])
-            .arg(package)
-            .current_dir(&dir)
-            .env("CGO_ENABLED", "0")
-            .env_remove("GOOS")
-            .env_remove("GOARCH")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?);
-        let what = format!("lab: building {name} ({} of {}, once)", index + 1, PROGRAMS.len());
-        if !run_with_progress(command, &what)? {
-            bail!("go could not build {name}:\n{}", state::tail(&log));
-        }
-    }
-    Ok(())
 }
 
 /// Kubernetes learns its version from the linker only; without it `kubectl version` shows nonsense.

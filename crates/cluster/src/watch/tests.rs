@@ -212,6 +212,42 @@ async fn what_is_forbidden_is_not_tried_again() {
     assert_eq!(server.seen().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_has_stood_is_not_refused_for_a_moment() {
+    let refusal =
+        || Act::Status(0, 403, json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}));
+    let stands = || Act::Stream(vec![(10, event("ADDED", "a", 6))]);
+    // As an API server that restarts: connections break, and until it has read the roles it refuses.
+    let server = Server::new([
+        stands(),
+        refusal(),
+        refusal(),
+        refusal(),
+        Act::Status(0, 200, list(&["a"], 30)),
+        Act::Open(vec![(10, event("ADDED", "b", 31))]),
+    ]);
+    assert_eq!(follow_for(&server, 60).await, ["seen a", "lost", "listed a", "restored", "seen b"]);
+    // As a right that is taken away.
+    let server = Server::new([stands()].into_iter().chain((0..50).map(|_| refusal())));
+    let began = Instant::now();
+    assert_eq!(follow_for(&server, 60).await, ["seen a", "lost", "refused no"]);
+    assert!(
+        (30..=36).contains(&began.elapsed().as_secs()),
+        "after half a minute, at the next try: {:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_at_once_is_asked_ever_more_slowly() {
+    let (ends, listed) = (|| Act::Stream(vec![]), || Act::Status(0, 200, list(&["a"], 30)));
+    let pairs = (0..50).flat_map(|_| [listed(), ends()]);
+    let server = Server::new([ends(), ends()].into_iter().chain(pairs));
+    let told = follow_for(&server, 60).await;
+    assert_eq!(told[..4], ["lost", "listed a", "restored", "lost"]);
+    assert!(server.seen().len() < 40, "{} requests in a minute", server.seen().len());
+}
+
 /// A machine that does what a test says, and notes what it is told.
 struct Script {
     begin: Vec<Action>,

@@ -30,6 +30,8 @@ enum Trouble {
     /// Nobody answers: of a registry that was never used before, its name may be wrong.
     Network(&'static str),
     NoSpace,
+    /// The registry refuses. Some say so of tags and repositories that do not exist, so it proves as much as those do: who
+    /// is to blame is told by what the rollout changed, and by old pods that cannot pull either ([`crate::rollout::blame`]).
     Denied,
     Platform,
     NotFound,
@@ -146,8 +148,7 @@ fn pull(case: &Case<'_>, container: &ContainerStatus, reason: &str, message: &st
             (Code::RegistryUnavailable, Class::Transient, format!("image \"{image}\" cannot be pulled now: {why}"))
         }
         Trouble::Network(why) => {
-            let is_known = was_used(case, |other| registry(other) == registry(image));
-            let class = if is_known { Class::Transient } else { Class::Timed };
+            let class = if is_registry_known(case, image) { Class::Transient } else { Class::Timed };
             (Code::RegistryUnavailable, class, format!("image \"{image}\" cannot be pulled now: {why}"))
         }
         Trouble::NoSpace => {
@@ -155,11 +156,9 @@ fn pull(case: &Case<'_>, container: &ContainerStatus, reason: &str, message: &st
             (Code::ImagePullFailed, Class::Environment, shown)
         }
         Trouble::Denied => {
-            let is_known = was_used(case, |other| repository(other) == repository(image));
-            let class = if is_known { Class::Environment } else { Class::Repeated };
             let shown =
                 format!("image \"{image}\" is refused: credentials are missing or wrong, or no such repository");
-            (Code::ImageUnauthorized, class, shown)
+            (Code::ImageUnauthorized, Class::Repeated, shown)
         }
         Trouble::Platform => {
             (Code::ImageNotFound, Class::Fatal, format!("image \"{image}\" is not built for the node's platform"))
@@ -217,20 +216,12 @@ fn began(case: &Case<'_>, container: &ContainerStatus) -> Option<Timestamp> {
     pod::first(failures(case, container)).or(case.pod.created_at)
 }
 
-/// Whether another revision names an image like that.
-fn was_used(case: &Case<'_>, is_like: impl Fn(&str) -> bool) -> bool {
+/// Whether another revision names an image of the same registry.
+fn is_registry_known(case: &Case<'_>, image: &str) -> bool {
     let current = case.subject.current().map(|revision| &revision.uid);
     let others = case.subject.revisions.iter().filter(|revision| Some(&revision.uid) != current);
-    others.flat_map(|revision| template::images(&revision.template).into_values()).any(|image| is_like(&image))
-}
-
-/// The image without its tag and its digest.
-fn repository(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    match name.rfind(':') {
-        Some(at) if !name[at..].contains('/') => &name[..at],
-        _ => name,
-    }
+    let mut images = others.flat_map(|revision| template::images(&revision.template).into_values());
+    images.any(|other| registry(&other) == registry(image))
 }
 
 /// The registry's host; Docker Hub's where the image names none.

@@ -94,19 +94,10 @@ fn replica_set(subject: &Subject<'_>) -> Option<Finding> {
     Some(Finding::new(Code::ReplicaSetFailed, class, &message).since(condition.updated_at))
 }
 
-/// `OrderedReady`: the controller waits for the first pod that is not Ready before it looks at versions at all, so one of
-/// an older version that never becomes Ready is never replaced (kubernetes#67250).
+/// [`Subject::stuck_pod`]: below the partition it would come back as it is, so that nobody can do anything about it here.
 fn ordinal(subject: &Subject<'_>) -> Option<Finding> {
-    let RolloutStrategy::Ordinal { partition, is_ordered: true, start } = subject.rollout.strategy else { return None };
-    let version = subject.version()?;
-    let mut pods: Vec<&PodStatus> = subject.pods.iter().filter(|pod| pod.ordinal().is_some()).copied().collect();
-    pods.sort_by_key(|pod| pod.ordinal());
-    let stuck = pods.into_iter().find(|pod| !pod.is_ready() || pod.is_terminating())?;
-    if stuck.is_terminating() || subject.version_of(stuck).as_ref() == Some(version) {
-        return None;
-    }
-    // Below the partition, which is counted from the first ordinal, it would come back as it is.
-    let is_kept = stuck.ordinal() < Some(start.saturating_add(partition.unwrap_or_default()));
+    let stuck = subject.stuck_pod()?;
+    let is_kept = stuck.ordinal() < subject.rollout.strategy.lowest_updated();
     let class = if is_kept { Class::Environment } else { Class::Blocked };
     let own = pod::of(subject, stuck);
     let why = primary(&own).map(|finding| format!(": {}", finding.message)).unwrap_or_default();

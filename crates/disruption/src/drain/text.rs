@@ -363,9 +363,8 @@ pub(super) fn verdict_sentence(plan: &Plan<'_>) -> String {
         nodes => format!("{} nodes", nodes.len()),
     };
     let evicted = count(&|planned| planned.wave().is_some());
-    let needs_flag = count(&|planned| {
-        planned.judgement.reasons.iter().any(|reason| reason.severity() == super::filter::Severity::Error)
-    });
+    let needs_flag =
+        count(&|planned| planned.judgement.reasons.iter().any(|reason| reason.severity() == Severity::Error));
     let blocked = count(&|planned| planned.is_blocked());
     let going = count(&|planned| planned.judgement.fate == Fate::Wait);
     match plan.verdict() {

@@ -269,6 +269,17 @@ impl fmt::Display for VersionKey {
     }
 }
 
+impl RolloutStrategy {
+    /// The lowest ordinal that gets the newest version, for pods with ordinals: the controller counts the partition from the
+    /// first one (`newVersionedStatefulSetPod`).
+    pub fn lowest_updated(&self) -> Option<i32> {
+        match self {
+            Self::Ordinal { partition, start, .. } => Some(start.saturating_add(partition.unwrap_or_default())),
+            Self::Rolling { .. } | Self::Recreate | Self::OnDelete => None,
+        }
+    }
+}
+
 impl Rollout {
     /// Reads a workload from the object as the server sends it.
     ///

@@ -18,16 +18,28 @@ use crate::{
 /// Who is to blame for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blame {
-    /// Whether there is an earlier version to compare with.
-    pub has_before: bool,
-    /// Whether this rollout changed something that the finding can come from. False in a first rollout.
-    pub is_changed: bool,
-    /// Whether the version is to blame: it is changed, and the pods of the version before are better off.
-    pub is_to_blame: bool,
+    /// Whose fault it is.
+    pub fault: Fault,
     /// What was changed of it, what tells most first.
     pub paths: Vec<Change>,
     /// Why, in a sentence without an end: `since revision 7 spec.containers[web].image changed from x:1 to x:2`.
     pub sentence: String,
+}
+
+/// Whose fault a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The version's: this rollout changed something that it can come from, and the pods of the version before are better
+    /// off.
+    Version,
+    /// Not the version's alone: the pods of the version before fail too.
+    OldPodsToo,
+    /// Not the version's: this rollout changed nothing that it can come from.
+    Unchanged,
+    /// Nobody's: somebody holds the rollout up, whatever the version.
+    Held,
+    /// Unknown: there is no earlier version to compare with.
+    FirstRollout,
 }
 
 /// A place in a template.
@@ -73,25 +85,41 @@ pub fn blame(
     subject: &Subject<'_>,
     findings_of: impl Fn(&PodStatus) -> Vec<Finding>,
 ) -> Blame {
+    let of = |fault, paths, sentence: String| Blame { fault, paths, sentence };
+    if matches!(finding.code, Code::Paused | Code::OnDelete | Code::OrdinalStuck) {
+        return of(Fault::Held, Vec::new(), "no version is to blame for it".to_owned());
+    }
     let Some(last_good) = last_good else {
-        let sentence = "there is no earlier version to compare with".to_owned();
-        return Blame { has_before: false, is_changed: false, is_to_blame: false, paths: Vec::new(), sentence };
+        return of(Fault::FirstRollout, Vec::new(), "there is no earlier version to compare with".to_owned());
     };
     let paths = changes_behind(finding, &last_good.template, &subject.rollout.template);
-    let is_changed = !paths.is_empty();
     let revision = shown(last_good);
-    let suffer = is_changed && old_pods_suffer(subject, last_good, finding, findings_of);
-    let sentence = match paths.first() {
-        None => format!("nothing that it can come from changed since {revision}"),
-        Some(_) if suffer => format!("the pods of {revision} fail too"),
-        Some(first) => format!("since {revision} {}", told(first, paths.len() - 1)),
+    let Some(first) = paths.first() else {
+        let sentence = format!("nothing that it can come from changed since {revision}");
+        return of(Fault::Unchanged, paths, sentence);
     };
-    Blame { has_before: true, is_changed, is_to_blame: is_changed && !suffer, paths, sentence }
+    if old_pods_suffer(subject, last_good, finding, findings_of) {
+        return of(Fault::OldPodsToo, paths, format!("the pods of {revision} fail too"));
+    }
+    let sentence = format!("since {revision} {}", told(first, paths.len() - 1));
+    of(Fault::Version, paths, sentence)
+}
+
+impl Fault {
+    /// Whether this rollout changed something that the finding can come from; none where no template has to do with it, or
+    /// there is none to compare with.
+    pub const fn is_changed(self) -> Option<bool> {
+        match self {
+            Self::Version | Self::OldPodsToo => Some(true),
+            Self::Unchanged => Some(false),
+            Self::Held | Self::FirstRollout => None,
+        }
+    }
 }
 
 /// Whether the pods of the last good version fail the same way now. Of what keeps pods from starting one is enough: the
 /// others have started before. Of what befalls pods that run, half of them must: some pod fails on any day.
-pub fn old_pods_suffer(
+fn old_pods_suffer(
     subject: &Subject<'_>,
     last_good: &Revision,
     finding: &Finding,
@@ -115,8 +143,13 @@ pub fn old_pods_suffer(
 /// What changed between two templates that a finding can come from, what tells most first.
 fn changes_behind(finding: &Finding, before: &Value, after: &Value) -> Vec<Change> {
     let places = places(finding.code);
-    let rank =
-        |change: &Change| places.iter().position(|place| place.holds(&change.path, finding.container.as_deref()));
+    let own = finding.container.as_deref();
+    let is_placed_by_labels = family(finding.code) == Some(Family::Placement);
+    let is_label_seen = |path: &str| label(path).is_some_and(|key| is_seen_by_scheduler(key, finding, [before, after]));
+    let rank = |Change { path, .. }: &Change| {
+        let label = || (is_placed_by_labels && is_label_seen(path)).then_some(places.len());
+        places.iter().position(|place| place.holds(path, own)).or_else(label)
+    };
     let changes = changes(before, after).into_iter().filter(|change| matters(&change.path));
     let mut ranked: Vec<(usize, Change)> = changes.filter_map(|change| Some((rank(&change)?, change))).collect();
     ranked.sort_by_key(|(rank, change)| (*rank, is_own_name(&change.path)));
@@ -152,6 +185,38 @@ fn changes_of_named(finding: &Finding, before: &Value, after: &Value, found: Vec
     };
     let (about, others): (Vec<Change>, Vec<Change>) = found.into_iter().partition(is_about);
     if about.is_empty() { others } else { about }
+}
+
+/// The key of the pod's label that a path leads to.
+fn label(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("metadata.labels")?;
+    rest.strip_prefix('.').or_else(|| rest.strip_prefix('[')?.strip_suffix(']'))
+}
+
+/// Whether a label has to do with where a pod may run: one that the pod's own affinities or spreads count by, in whichever
+/// template; any, where the scheduler says that it is kept away by the anti-affinity of other pods (their selectors are
+/// not read; the words are `ErrReasonExistingAntiAffinityRulesNotMatch`).
+fn is_seen_by_scheduler(key: &str, finding: &Finding, templates: [&Value; 2]) -> bool {
+    const RULES: [&str; 3] =
+        ["/spec/affinity/podAffinity", "/spec/affinity/podAntiAffinity", "/spec/topologySpreadConstraints"];
+    let rules = templates.into_iter().flat_map(|template| RULES.iter().filter_map(|rule| template.pointer(rule)));
+    finding.message.contains("existing pods anti-affinity") || rules.into_iter().any(|rule| selects_by(rule, key))
+}
+
+/// Whether a selector of pods somewhere in a rule names the label.
+fn selects_by(rule: &Value, key: &str) -> bool {
+    match rule {
+        Value::Object(fields) => fields.iter().any(|(name, field)| match (name.as_str(), field) {
+            ("matchLabels", Value::Object(labels)) => labels.contains_key(key),
+            ("matchLabelKeys" | "mismatchLabelKeys", Value::Array(keys)) => keys.iter().any(|other| other == key),
+            ("matchExpressions", Value::Array(terms)) => terms.iter().any(|term| term["key"] == key),
+            // Those are labels of namespaces.
+            ("namespaceSelector", _) => false,
+            (_, field) => selects_by(field, key),
+        }),
+        Value::Array(items) => items.iter().any(|item| selects_by(item, key)),
+        _ => false,
+    }
 }
 
 impl Place {
@@ -266,7 +331,9 @@ fn places(code: Code) -> &'static [Place] {
     }
 }
 
-/// A service account brings pull secrets along, and a node its platform and what it has pulled before.
+/// A service account brings pull secrets along, and a node its platform and what it has pulled before. An image that this
+/// rollout changed is to blame for a refusal, too, even if only its tag is another one: credentials that have expired are
+/// told by old pods that are refused as well, and an undo brings back what the nodes have pulled before.
 const PULL: &[Place] = &[
     Own("image"),
     Own("imagePullPolicy"),
@@ -381,7 +448,7 @@ const LIVENESS: &[Place] = &[
     Else,
 ];
 
-/// Limits stand for requests that are not given. A pod's own labels are what affinities and spreads count.
+/// Limits stand for requests that are not given. Labels are looked at apart ([`is_seen_by_scheduler`]).
 const PLACEMENT: &[Place] = &[
     At("spec.nodeSelector"),
     At("spec.affinity"),
@@ -400,7 +467,6 @@ const PLACEMENT: &[Place] = &[
     At("spec.runtimeClassName"),
     At("spec.overhead"),
     At("spec.hostNetwork"),
-    At("metadata.labels"),
 ];
 
 const CREATION: &[Place] = &[
@@ -500,7 +566,10 @@ fn told(change: &Change, others: usize) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{
+        Fault::{FirstRollout, Held, OldPodsToo, Unchanged, Version},
+        *,
+    };
     use crate::{
         model::RolloutKind::{self, Deployment, StatefulSet},
         rollout::{
@@ -586,7 +655,7 @@ mod tests {
         let path = "spec.containers[web].readinessProbe.httpGet.path";
         check(Code::NotReady, &[("/spec/containers/0/readinessProbe", get)], &[path, period]);
         check(Code::CrashLoop, &all(), &[image_path, env_path, env_name, period, limit, request, sum, label, disk]);
-        check(Code::NoRoom, &all(), &[disk, request, limit, label]);
+        check(Code::NoRoom, &all(), &[disk, request, limit]);
         check(Code::NoNodeMatches, &[image(), env()], &[]);
         check(Code::QuotaExceeded, &all(), &[limit, request]);
         check(Code::QuotaExceeded, &[image(), checksum()], &[]);
@@ -606,6 +675,44 @@ mod tests {
         check(Code::NodeLost, &all(), &[]);
         check(Code::WebhookUnavailable, &all(), &[]);
         check(Code::Unknown, &[labels(), image()], &[label, image_path]);
+    }
+
+    #[test]
+    fn labels_that_the_scheduler_looks_at() {
+        let tier = || ("/metadata/labels/tier", json!("front"));
+        let path = "metadata.labels.tier";
+        let affinity = |kind: &str, term: &Value| {
+            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+            [("/spec/affinity", rules)]
+        };
+        /// Both templates have the rule, so that the label alone has changed.
+        #[track_caller]
+        fn check_with(rule: &[(&str, Value)], label: (&str, Value), expected: &[&str]) {
+            let after = with(&[rule, &[label]].concat());
+            for code in [Code::NoRoom, Code::NoNodeMatches, Code::Unschedulable] {
+                check_between(&with(rule), &after, &finding(code, ""), expected);
+            }
+            check_between(&with(rule), &after, &finding(Code::SchedulingGated, ""), &[]);
+        }
+        check_with(&[], tier(), &[]);
+        let by = |selector: Value| json!({"topologyKey": "zone", "labelSelector": selector});
+        let of_tier = || by(json!({"matchLabels": {"tier": "front"}}));
+        check_with(&affinity("podAntiAffinity", &of_tier()), tier(), &[path]);
+        check_with(&affinity("podAffinity", &json!({"podAffinityTerm": of_tier(), "weight": 1})), tier(), &[path]);
+        check_with(&affinity("podAffinity", &by(json!({"matchLabels": {"app": "web"}}))), tier(), &[]);
+        let elsewhere = json!({"topologyKey": "zone", "namespaceSelector": {"matchLabels": {"tier": "front"}}});
+        check_with(&affinity("podAffinity", &elsewhere), tier(), &[]);
+        let spread = |constraint: Value| [("/spec/topologySpreadConstraints", json!([constraint]))];
+        check_with(&spread(by(json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}))), tier(), &[path]);
+        check_with(&spread(json!({"topologyKey": "zone", "matchLabelKeys": ["tier"]})), tier(), &[path]);
+        check_with(&spread(by(json!({}))), tier(), &[]);
+        let mut after = with(&spread(json!({"topologyKey": "zone", "matchLabelKeys": ["example.com/tier"]})));
+        let before = after.clone();
+        after["metadata"]["labels"]["example.com/tier"] = "front".into();
+        check_between(&before, &after, &finding(Code::NoRoom, ""), &["metadata.labels[example.com/tier]"]);
+        // Rules of other pods may count by whatever label.
+        let theirs = "0 of 3 nodes fit: 3 didn't satisfy existing pods anti-affinity rules";
+        check_between(&template("x:1"), &with(&[tier()]), &finding(Code::NoNodeMatches, theirs), &[path]);
     }
 
     #[test]
@@ -691,7 +798,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_verdict(scene: &Scene, new: Code, old: &[(&str, Code)], is_to_blame: bool, sentence: &str) {
+    fn check_verdict(scene: &Scene, new: Code, old: &[(&str, Code)], fault: Fault, sentence: &str) {
         let findings_of = |pod: &PodStatus| {
             let of_it = old.iter().filter(|(name, _)| pod.name.name == *name);
             of_it.map(|(_, code)| finding(*code, "")).collect::<Vec<_>>()
@@ -699,8 +806,8 @@ mod tests {
         scene.look(|subject| {
             let last_good = target::last_good(subject, &std::collections::BTreeSet::new());
             let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), subject, findings_of);
-            assert_eq!((blame.is_to_blame, blame.sentence.as_str()), (is_to_blame, sentence));
-            assert_eq!(blame.is_changed, !blame.paths.is_empty());
+            assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
+            assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
         });
     }
 
@@ -711,27 +818,50 @@ mod tests {
     fn who_is_to_blame() {
         let image = with(&[(IMAGE, json!("x:2"))]);
         let deployment = |pods| scene(Deployment, &image, pods);
-        check_verdict(&deployment(3), Code::CrashLoop, &[], true, CHANGED);
-        check_verdict(&scene(StatefulSet, &image, 3), Code::CrashLoop, &[], true, CHANGED);
-        check_verdict(&deployment(0), Code::CrashLoop, &[], true, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &[], Version, CHANGED);
+        check_verdict(&scene(StatefulSet, &image, 3), Code::CrashLoop, &[], Version, CHANGED);
+        check_verdict(&deployment(0), Code::CrashLoop, &[], Version, CHANGED);
         check_verdict(
             &deployment(3),
             Code::NoRoom,
             &[],
-            false,
+            Unchanged,
             "nothing that it can come from changed since revision 1",
         );
         // Half of those that run, but one of those that start.
         let failing = |code| [("old-0", code), ("old-1", code)];
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady)[..1], true, CHANGED);
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady), false, SUFFER);
-        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::ImageUnauthorized)[..1], false, SUFFER);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady)[..1], Version, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::NotReady), OldPodsToo, SUFFER);
+        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::ImageUnauthorized)[..1], OldPodsToo, SUFFER);
         // Something else is no comparison.
-        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::NotReady), true, CHANGED);
-        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::Restarted), true, CHANGED);
+        check_verdict(&deployment(3), Code::ImageNotFound, &failing(Code::NotReady), Version, CHANGED);
+        check_verdict(&deployment(3), Code::CrashLoop, &failing(Code::Restarted), Version, CHANGED);
         let first = Scene::new(Deployment, &image).revision(1, &image, 1, 0);
         let nothing = "there is no earlier version to compare with";
-        check_verdict(&first, Code::CrashLoop, &[], false, nothing);
+        check_verdict(&first, Code::CrashLoop, &[], FirstRollout, nothing);
+        // Who holds a rollout up holds up any version.
+        for held in [Code::Paused, Code::OnDelete, Code::OrdinalStuck] {
+            check_verdict(&deployment(3), held, &[], Held, "no version is to blame for it");
+        }
+    }
+
+    /// Registries say it of tags that do not exist, of private repositories, and once credentials have expired.
+    #[test]
+    fn pulls_that_are_refused() {
+        let refused = Code::ImageUnauthorized;
+        let with_secret = |name: &str| ("/spec/imagePullSecrets", json!([{"name": name}]));
+        // Another tag of the repository that the version before used, or another repository.
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3), refused, &[], Version, CHANGED);
+        let changed = "since revision 1 spec.containers[web].image changed from x:1 to y:1";
+        check_verdict(&scene(Deployment, &with(&[(IMAGE, json!("y:1"))]), 3), refused, &[], Version, changed);
+        let changed = "since revision 1 spec.imagePullSecrets[p].name is new (p)";
+        check_verdict(&scene(Deployment, &with(&[with_secret("p")]), 3), refused, &[], Version, changed);
+        // The same image as before, or old pods that are refused as well.
+        let unchanged = "nothing that it can come from changed since revision 1";
+        let env = with(&[(ENV, json!([{"name": "A", "value": "b"}]))]);
+        check_verdict(&scene(Deployment, &env, 3), refused, &[], Unchanged, unchanged);
+        let both = scene(Deployment, &with(&[(IMAGE, json!("x:2"))]), 3);
+        check_verdict(&both, refused, &[("old-0", refused)], OldPodsToo, SUFFER);
     }
 
     #[test]
@@ -742,9 +872,9 @@ mod tests {
             scene.with("/status/conditions", failing).revision(2, &more, 0, 0)
         };
         let changed = "since revision 1 spec.containers[web].resources.requests.cpu is new (9)";
-        check_verdict(&scene(json!([])), Code::QuotaExceeded, &[], true, changed);
+        check_verdict(&scene(json!([])), Code::QuotaExceeded, &[], Version, changed);
         let failing = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
-        check_verdict(&scene(failing), Code::QuotaExceeded, &[], false, SUFFER);
+        check_verdict(&scene(failing), Code::QuotaExceeded, &[], OldPodsToo, SUFFER);
     }
 
     #[test]
@@ -752,7 +882,13 @@ mod tests {
         let restart = with(&[("/metadata/annotations", json!({super::super::template::RESTARTED_AT: "now"}))]);
         let scene = Scene::new(Deployment, &restart).revision(1, &template("x:0"), 0, 0);
         let scene = scene.revision(2, &template("x:1"), 3, 3).revision(3, &restart, 1, 0);
-        check_verdict(&scene, Code::CrashLoop, &[], false, "nothing that it can come from changed since revision 2");
+        check_verdict(
+            &scene,
+            Code::CrashLoop,
+            &[],
+            Unchanged,
+            "nothing that it can come from changed since revision 2",
+        );
     }
 
     #[test]

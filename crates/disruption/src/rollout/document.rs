@@ -39,7 +39,7 @@ pub struct RolloutStatus {
     pub findings: Vec<RolloutFinding>,
     /// The primary cause; null where nothing is wrong.
     pub cause: Option<RolloutCause>,
-    /// Where an undo would lead; null where there is nowhere to go back to, or no reason.
+    /// Where an undo would lead, whether there is a reason for one or not; null where there is nowhere to go back to.
     pub undo_target: Option<UndoTarget>,
     /// Commands that help to go on.
     pub next: Vec<String>,
@@ -189,7 +189,8 @@ pub struct RolloutCause {
     pub class: FindingClass,
     /// In words.
     pub message: String,
-    /// Whether this rollout changed what it is about; null where there is no earlier version to compare with.
+    /// Whether this rollout changed what it is about; null where there is no earlier version to compare with, or where no
+    /// version has to do with it: somebody holds the rollout up.
     pub changed: Option<bool>,
     /// What this rollout changed of it.
     pub paths: Vec<ChangedPath>,

@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// Reads what `kubectl get … -o json|yaml` prints: a List, several documents, or single objects. The time is the file's
-/// `takenAt`, else the newest that its objects tell.
+/// `takenAt`, else the newest that its objects tell, else the epoch.
 ///
 /// Kinds that the file has no object of are marked unknown; kinds that rollouts don't read are ignored.
 ///
 /// # Errors
 /// The file is truncated or malformed, or holds nothing that rolls out.
-pub fn read(input: impl Read) -> Result<(View, Option<Timestamp>), ReadError> {
+pub fn read(input: impl Read) -> Result<(View, Timestamp), ReadError> {
     let Gathered { objects, missing, taken_at } = file::gather::<Seen>(input)?;
     if RolloutKind::ALL.iter().all(|kind| missing.contains(&Kind::Workload(kind.workload()))) {
         let kinds = "deploy,sts,ds,rs,controllerrevisions,pods,events,nodes";
@@ -31,7 +31,7 @@ pub fn read(input: impl Read) -> Result<(View, Option<Timestamp>), ReadError> {
         view.insert(object);
     }
     view.unknown.extend(missing.into_iter().map(|kind| (kind, Unreadable::NotInFile)));
-    Ok((view, taken_at))
+    Ok((view, taken_at.unwrap_or(Timestamp::UNIX_EPOCH)))
 }
 
 /// What rollouts read.
@@ -103,7 +103,7 @@ mod tests {
             );
             let rollout = view.rollouts().next().unwrap();
             assert_eq!((view.rollouts().count(), rollout.shown().as_str()), (1, "deployment/web"));
-            let subject = view.subject(rollout, taken_at.unwrap());
+            let subject = view.subject(rollout, taken_at);
             assert!(
                 subject.current().is_some() && !subject.pods.is_empty() && !subject.incidents.is_empty(),
                 "{path:?}"
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn what_a_recorded_stall_tells() {
         let (view, taken_at) = read(recorded("e-nonexistent-tag-90s.json").as_bytes()).unwrap();
-        let subject = view.subject(view.rollouts().next().unwrap(), taken_at.unwrap());
+        let subject = view.subject(view.rollouts().next().unwrap(), taken_at);
         insta::assert_snapshot!(format!(
             "{}\n{}",
             progress(&subject).message,
@@ -130,7 +130,7 @@ mod tests {
         #[track_caller]
         fn check(text: &str) {
             let (view, taken_at) = read(text.as_bytes()).unwrap();
-            let subject = view.subject(view.rollouts().next().unwrap(), taken_at.unwrap());
+            let subject = view.subject(view.rollouts().next().unwrap(), taken_at);
             assert_eq!((subject.revisions.len(), subject.pods.len(), subject.incidents.len()), (2, 2, 14));
         }
         let json = recorded("g-ready-404.json");
@@ -157,12 +157,12 @@ mod tests {
     #[test]
     fn kinds_that_are_there_are_known() {
         let (view, taken_at) = read(SETS.as_bytes()).unwrap();
-        assert_eq!(taken_at, Some("2026-01-01T00:00:09Z".parse().unwrap()));
+        assert_eq!(taken_at.to_string(), "2026-01-01T00:00:09Z");
         // A ReplicaSet that no Deployment owns says that there are ReplicaSets.
         let unknown: Vec<&str> = view.unknown.keys().map(|kind| kind.resource()).collect();
         assert_eq!(unknown, ["pods", "deployments.apps", "daemonsets.apps", "events"]);
         let rollout = view.rollout(RolloutKind::StatefulSet, &ObjectName::new("a", "db")).unwrap();
-        assert_eq!(view.subject(rollout, taken_at.unwrap()).revision(3).unwrap().name.name, "db-1");
+        assert_eq!(view.subject(rollout, taken_at).revision(3).unwrap().name.name, "db-1");
     }
 
     #[test]

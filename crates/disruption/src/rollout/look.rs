@@ -21,8 +21,7 @@ use crate::{
     outcome::Exit,
 };
 
-/// How a rollout stands. `is_there` tells whether an object exists that the undo's target needs; it is asked only where
-/// the version has failed.
+/// How a rollout stands. `absent` are the objects of [`needed_by_undo`] that do not exist.
 pub fn look(subject: &Subject<'_>, limits: &Limits, absent: &[Wanted]) -> RolloutStatus {
     let Seen { findings, progress, verdict } = see(subject, limits);
     let exit = exit(&verdict);
@@ -56,7 +55,7 @@ pub fn needed_by_undo(subject: &Subject<'_>, limits: &Limits) -> BTreeSet<Wanted
 /// A cause with what the rollout changed of it.
 pub(super) fn cause_of(finding: &Finding, blame: &Blame) -> RolloutCause {
     let RolloutFinding { code, class, message, .. } = RolloutFinding::from(finding);
-    let changed = blame.has_before.then_some(blame.is_changed);
+    let changed = blame.fault.is_changed();
     RolloutCause { code, class, message, changed, paths: blame.paths.iter().cloned().map(Into::into).collect() }
 }
 

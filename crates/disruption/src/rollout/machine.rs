@@ -20,11 +20,12 @@ use super::{
     view::View,
 };
 use crate::{
-    action::{Action, Change, Input, Machine, Watch},
+    action::{Action, Change, Input, Machine, RolloutAnswer, Watch},
+    diagnose::Finding,
     document::API_VERSION,
     model::{ObjectName, RolloutKind},
     outcome::Exit,
-    snapshot::Unreadable,
+    snapshot::{Object, Unreadable},
 };
 
 /// A workload to be guarded, and with what it begins.
@@ -73,9 +74,9 @@ struct Surroundings<'a> {
     /// Whether every watch stands: what is not seen proves nothing.
     is_seeing: bool,
     /// The probe that has failed for longest since the watch began well, as a finding.
-    probe: Option<crate::diagnose::Finding>,
+    probe: Option<Finding>,
     /// A probe that never succeeded: no sign of a version's fault, and none that it is good.
-    never: Option<crate::diagnose::Finding>,
+    never: Option<Finding>,
     /// Whether every probe was answered for at least once.
     probes_are_known: bool,
 }
@@ -148,10 +149,8 @@ impl Guard {
         match input {
             Input::Watched(watch, change) => self.take_in_change(watch, change),
             Input::RolloutPatched { uid, answer } => {
-                if let crate::action::RolloutAnswer::Stands(rollout) | crate::action::RolloutAnswer::Changed(rollout) =
-                    &answer
-                {
-                    self.view.insert(crate::snapshot::Object::Rollout(rollout.clone()));
+                if let RolloutAnswer::Stands(rollout) | RolloutAnswer::Changed(rollout) = &answer {
+                    self.view.insert(Object::Rollout(rollout.clone()));
                 }
                 if let Some(track) = self.tracks.iter_mut().find(|track| track.uid() == &uid) {
                     self.actions.extend(track.take_in_patch(answer, self.now).map(Action::Tell));
@@ -228,11 +227,11 @@ impl Guard {
         let deadline = self.options.timeout.map(|timeout| self.started + timeout);
         for track in &mut self.tracks {
             if self.is_interrupted {
-                track.interrupt(&surroundings);
+                track.interrupt(&self.view, &surroundings);
             }
             track.step(&self.view, &surroundings, &mut self.actions);
             if deadline.is_some_and(|deadline| deadline <= self.now) {
-                track.give_up(&surroundings);
+                track.give_up(&self.view, &surroundings);
             }
             self.actions.extend(track.tell_end().map(Action::Tell));
         }

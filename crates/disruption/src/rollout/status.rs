@@ -337,7 +337,7 @@ fn excepted_nodes<'p>(subject: &Subject<'_>, pods: &[&'p PodStatus]) -> BTreeSet
 }
 
 /// How long until a pod counts as available, not positive if it does; none while it is not Ready.
-fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration> {
+pub(super) fn available_in(subject: &Subject<'_>, pod: &PodStatus) -> Option<SignedDuration> {
     if !pod.is_ready() {
         return None;
     }

@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use jiff::SignedDuration;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{template, view::Subject};
+use super::{status::available_in, template, view::Subject};
 use crate::model::{PodStatus, Revision, Rollout, RolloutStrategy, VersionKey};
 
 /// The annotation with the versions of a workload that have proven bad, a JSON array of version keys, oldest first.
@@ -183,16 +182,19 @@ fn fit<'a>(subject: &Subject<'a>, is_equal: fn(&Value, &Value) -> bool) -> Resul
 /// The revision that the cluster itself shows to be good.
 fn proven<'a>(subject: &Subject<'a>, fit: &[&'a Revision], seen_good: &BTreeSet<VersionKey>) -> Option<Target<'a>> {
     let is_complete = |revision: &Revision| subject.rollout.current_revision.as_ref() == Some(&revision.version);
-    if let Some(ordinal) = partition(subject) {
+    if let Some(ordinal) = held_back_below(subject) {
         let is_ready = |revision: &Revision| {
             let pods = subject.pods_of(&revision.version);
             pods.iter().any(|pod| pod.is_ready() && pod.ordinal().is_some_and(|own| own >= ordinal))
         };
-        let why = |revision: &Revision| match () {
-            () if is_complete(revision) => Some(Why::LastComplete),
-            () if is_ready(revision) => Some(Why::ReadyFrom { ordinal }),
-            () if seen_good.contains(&revision.version) => Some(Why::SeenReady),
-            () => None,
+        let why = |revision: &Revision| {
+            if is_complete(revision) {
+                Some(Why::LastComplete)
+            } else if is_ready(revision) {
+                Some(Why::ReadyFrom { ordinal })
+            } else {
+                seen_good.contains(&revision.version).then_some(Why::SeenReady)
+            }
         };
         let found = fit.iter().rev().find_map(|revision| Some(Target { revision, why: why(revision)? }));
         if found.is_some() {
@@ -207,15 +209,11 @@ fn proven<'a>(subject: &Subject<'a>, fit: &[&'a Revision], seen_good: &BTreeSet<
     (available > 0).then_some(Target { revision, why: Why::Available { available, of } })
 }
 
-/// The lowest ordinal that gets the newest version, if a `StatefulSet`'s partition holds others back
-/// (`newVersionedStatefulSetPod`).
-fn partition(subject: &Subject<'_>) -> Option<i32> {
-    match subject.rollout.strategy {
-        RolloutStrategy::Ordinal { partition: Some(partition), start, .. } if partition > 0 => {
-            Some(start.saturating_add(partition))
-        }
-        _ => None,
-    }
+/// The lowest ordinal that gets the newest version, if a `StatefulSet`'s partition holds others back.
+fn held_back_below(subject: &Subject<'_>) -> Option<i32> {
+    let strategy = &subject.rollout.strategy;
+    let is_held = matches!(strategy, RolloutStrategy::Ordinal { partition: Some(partition), .. } if *partition > 0);
+    strategy.lowest_updated().filter(|_| is_held)
 }
 
 fn most_pods<'a>(subject: &Subject<'a>, fit: &[&'a Revision]) -> Option<Target<'a>> {
@@ -246,13 +244,9 @@ fn pods_now(subject: &Subject<'_>, revision: &Revision) -> (i32, i32) {
     if let Some(counts) = revision.counts {
         return (counts.available, counts.current);
     }
-    let min_ready = SignedDuration::from_secs(subject.rollout.min_ready_seconds.into());
     let mut pods = subject.pods_of(&revision.version);
     pods.retain(|pod| !pod.is_finished());
-    let is_available = |pod: &&&PodStatus| {
-        let for_long = pod.ready_since().is_some_and(|since| subject.now.duration_since(since) >= min_ready);
-        pod.is_ready() && (min_ready.is_zero() || for_long)
-    };
+    let is_available = |pod: &&&PodStatus| available_in(subject, pod).is_some_and(|wait| !wait.is_positive());
     let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     (count(pods.iter().filter(is_available).count()), count(pods.len()))
 }

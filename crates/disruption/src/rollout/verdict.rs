@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{status::Progress, view::Subject};
 use crate::{
     diagnose::{self, Class, Code, Finding, primary},
-    model::{ContainerState, PodStatus, RolloutKind, Uid, VersionKey},
+    model::{ContainerRole, ContainerState, PodStatus, RolloutKind, Uid, VersionKey},
 };
 
 /// How much is proof.
@@ -145,11 +145,11 @@ pub fn judge(
         return Verdict::of(Phase::Blocked, Some(finding), None);
     }
     let matters = |finding: &&Finding| !progress.is_complete || matches!(finding.class, Class::Fatal | Class::Repeated);
-    let findings: Vec<&Finding> = findings.iter().filter(matters).collect();
     let deadline_has_passed = deadline_has_passed(subject, clocks);
     let proofs: Vec<(&Finding, Option<Timestamp>)> = findings
         .iter()
-        .map(|finding| (*finding, clocks.proven_at(subject, finding, limits, deadline_has_passed)))
+        .filter(matters)
+        .map(|finding| (finding, clocks.proven_at(subject, finding, limits, deadline_has_passed)))
         .collect();
     let is_proven = |at: &Option<Timestamp>| at.is_some_and(|at| at <= now);
     let proven: Vec<Finding> =
@@ -159,14 +159,13 @@ pub fn judge(
         return Verdict::of(phase, Some(cause), None);
     }
     let next_proof = proofs.iter().filter_map(|(_, at)| *at).min();
+    let cause = primary(findings);
     if let (true, Some(since)) = (progress.is_complete, clocks.complete_since) {
         let stable_at = since + window(subject, limits);
-        let phase = if stable_at <= now { Phase::Complete } else { Phase::Progressing };
+        let (phase, cause) = if stable_at <= now { (Phase::Complete, None) } else { (Phase::Progressing, cause) };
         let wake = [Some(stable_at), next_proof].into_iter().flatten().filter(|at| *at > now).min();
-        return Verdict { complete_since: Some(since), ..Verdict::of(phase, None, wake) };
+        return Verdict { complete_since: Some(since), ..Verdict::of(phase, cause, wake) };
     }
-    let all: Vec<Finding> = findings.into_iter().cloned().collect();
-    let cause = primary(&all);
     let phase = match cause.map(|cause| cause.class) {
         Some(Class::Transient | Class::Environment | Class::Blocked) => Phase::Waiting,
         _ => Phase::Progressing,
@@ -465,7 +464,8 @@ impl Farthest {
     fn of(new_pods: &[&PodStatus], progress: &Progress) -> Self {
         let count = |holds: &dyn Fn(&PodStatus) -> bool| new_pods.iter().filter(|pod| holds(pod)).count();
         let is_started = |pod: &PodStatus| {
-            pod.containers.iter().all(|container| matches!(container.state, ContainerState::Running { .. }))
+            let mut lasting = pod.containers.iter().filter(|container| container.role != ContainerRole::Init);
+            lasting.all(|container| matches!(container.state, ContainerState::Running { .. }))
         };
         Self {
             created: new_pods.len(),
@@ -565,6 +565,23 @@ mod tests {
             let clocks = Clocks::begin(subject, findings, progress);
             let wake = judge(subject, findings, progress, &clocks, &limits).wake;
             assert_eq!(wake, Some("2026-01-01T12:00:00Z".parse().unwrap()));
+        });
+    }
+
+    /// Init containers have ended by then.
+    #[test]
+    fn a_pod_whose_containers_run_has_started() {
+        let running = json!({"running": {"startedAt": "2026-01-01T11:59:40Z"}});
+        let ended = json!({"terminated": {"exitCode": 0}});
+        let of = |name: &str, state: &Value| json!([{"name": name, "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": state}]);
+        let pod = json!({
+            "metadata": {"name": "web-1", "uid": "web-1"},
+            "spec": {"initContainers": [{"name": "init"}], "containers": [{"name": "web"}]},
+            "status": {"initContainerStatuses": of("init", &ended), "containerStatuses": of("web", &running)},
+        });
+        let pod = PodStatus::from(serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod).unwrap());
+        at(&scene(true), "2026-01-01T12:00:00Z", |_, _, progress| {
+            assert_eq!(Farthest::of(&[&pod], progress).started, 1);
         });
     }
 }

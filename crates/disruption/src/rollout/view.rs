@@ -8,7 +8,8 @@ pub use super::file::read;
 use super::template;
 use crate::{
     model::{
-        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, Uid, VersionKey, WorkloadKind,
+        Incident, Node, NodeName, ObjectName, PodStatus, Revision, Rollout, RolloutKind, RolloutStrategy, Uid,
+        VersionKey, WorkloadKind,
     },
     snapshot::{Kind, Object, Unreadable},
 };
@@ -163,17 +164,6 @@ impl View {
     pub fn ready_before(&self, rollout: &Uid) -> impl Iterator<Item = VersionKey> {
         self.ready_before.iter().filter(move |(uid, _)| uid == rollout).map(|(_, version)| version.clone())
     }
-
-    /// The newest time that any object tells: the moment of a file that does not say.
-    pub fn newest(&self) -> Option<Timestamp> {
-        let pods = self.pods.values().flat_map(|pod| {
-            let changes = pod.conditions.iter().filter_map(|condition| condition.changed_at);
-            changes.chain(pod.created_at)
-        });
-        let incidents = self.incidents.values().filter_map(|incident| incident.last_at);
-        let rollouts = self.rollouts.values().flat_map(|rollout| &rollout.conditions);
-        pods.chain(incidents).chain(rollouts.filter_map(|condition| condition.updated_at)).max()
-    }
 }
 
 impl<'a> Subject<'a> {
@@ -210,6 +200,16 @@ impl<'a> Subject<'a> {
     pub fn old_pods(&self) -> Vec<&'a PodStatus> {
         let current = self.version();
         self.pods.iter().filter(|pod| self.version_of(pod).as_ref() != current).copied().collect()
+    }
+
+    /// The pod of an older version that a `StatefulSet` waits for in vain: with `OrderedReady` the controller looks at no
+    /// other before the lowest that is not Ready, or stops, has become Ready (kubernetes#67250).
+    pub fn stuck_pod(&self) -> Option<&'a PodStatus> {
+        let RolloutStrategy::Ordinal { is_ordered: true, .. } = self.rollout.strategy else { return None };
+        let version = self.version().filter(|_| self.rollout.is_observed())?;
+        let awaited = self.pods.iter().filter(|pod| !pod.is_ready() || pod.is_terminating());
+        let lowest = awaited.filter(|pod| pod.ordinal().is_some()).min_by_key(|pod| pod.ordinal()).copied()?;
+        (!lowest.is_terminating() && self.version_of(lowest).as_ref() != Some(version)).then_some(lowest)
     }
 
     /// What was reported about an object, oldest first.

@@ -1,9 +1,6 @@
 //! Every event and a result, as people and programs see them.
 
-use disruption::{
-    drain::document::{NodeResult, PodResult},
-    model::{NodeName, ObjectName, Uid},
-};
+use disruption::drain::document::NodeResult;
 use jiff::SignedDuration;
 use plugin::printer::ColorChoice;
 
@@ -47,7 +44,7 @@ fn events() -> Vec<Event> {
         waits("disruption budget shop/web", WaitCode::Budget, 2, needs, Some("kubectl -n shop describe pod web-9")),
         waits("Deployment shop/web", WaitCode::Replacement, 0, "Deployment shop/web gets its Ready pods back", None),
         waits("pod shop/web-1", WaitCode::Termination, 1, "finalizer example.com/keep keeps it", None),
-        waits("the server", WaitCode::Server, 3, "the server failed, tried again: no\u{1b}[31m", None),
+        waits("the server", WaitCode::Server, 3, "the server failed, tried again: no\u{1b}[31m\nnode/n drained", None),
         ended(PodOutcome::Evicted, ""),
         ended(PodOutcome::Deleted, ""),
         ended(PodOutcome::Gone, "it went without us"),

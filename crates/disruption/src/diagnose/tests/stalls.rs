@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::*;
 use crate::{
     model::{Incident, Node, PodStatus, Revision, Rollout, RolloutKind},
-    rollout::view::View,
+    rollout::view::{self, View},
     snapshot::Object,
 };
 
@@ -15,16 +15,8 @@ fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/stalls")
 }
 
-pub(super) fn read(file: &str) -> View {
-    let text = fs::read_to_string(directory().join(file)).unwrap();
-    let list: Value = serde_json::from_str(&text).unwrap();
-    let mut view = View::default();
-    for item in list["items"].as_array().unwrap() {
-        if let Some(object) = object(item.clone()) {
-            view.insert(object);
-        }
-    }
-    view
+pub(super) fn read(file: &str) -> (View, Timestamp) {
+    view::read(fs::File::open(directory().join(file)).unwrap()).unwrap()
 }
 
 pub(super) fn object(item: Value) -> Option<Object> {
@@ -110,9 +102,9 @@ const PRIMARY: [(&str, &str); 33] = [
 #[test]
 fn the_primary_finding_of_each_recorded_state() {
     for (file, expected) in PRIMARY {
-        let view = read(&format!("{file}.json"));
+        let (view, taken_at) = read(&format!("{file}.json"));
         let rollout = view.rollouts().next().unwrap();
-        let findings = diagnose(&view.subject(rollout, view.newest().unwrap()));
+        let findings = diagnose(&view.subject(rollout, taken_at));
         let shown = |finding: &Finding| {
             let Finding { code, class, count, message, .. } = finding;
             format!("{} {} x{count}: {message}", class.as_str(), code.as_str())

@@ -29,7 +29,7 @@ pub(super) struct Choice {
     /// By pod: what it waits for.
     pub(super) reasons: BTreeMap<usize, (Subject, String)>,
     /// Pods that are given up, because what they wait for does not come; with the reason.
-    pub(super) held: Vec<(usize, String)>,
+    pub(super) given_up: Vec<(usize, String)>,
     /// Pods that have been terminating for longer than `--skip-wait-for-delete-timeout`.
     pub(super) skipped: Vec<usize>,
     /// Pods about which the status of their budget and our own count differ.
@@ -234,7 +234,7 @@ impl Drain {
         let pod = &self.pods[number].pod;
         let gate = ledger.gate(pod);
         if let Some(late) = gate.and_then(|account| self.gates.get(account.uid)?.late.clone()) {
-            choice.held.push((number, late));
+            choice.given_up.push((number, late));
             return;
         }
         let (message, remedy) = self.why_blocked(pod, block, ledger, choice);

@@ -158,7 +158,7 @@ impl NodeDrain {
         now.duration_since(self.last_beat) < DEAD_AFTER
     }
 
-    /// The next request for the node, if one is due. `leaves_pods` says whether none of its pods has left.
+    /// The next request for the node, if one is due. `has_lost_pods` says whether one of its pods has left.
     pub(super) fn step(
         &mut self,
         now: Timestamp,

@@ -118,7 +118,8 @@ impl Drain {
 
     pub(super) fn proceed_with_pods(&mut self) {
         self.read_again();
-        let Choice { standings, going, waits, mut reasons, held, skipped, contradicted, impossible } = self.choose();
+        let Choice { standings, going, waits, mut reasons, given_up, skipped, contradicted, impossible } =
+            self.choose();
         self.look_at_gates(&standings);
         let now = self.now;
         let asked: BTreeSet<usize> = going.iter().map(|(number, _)| *number).collect();
@@ -129,7 +130,7 @@ impl Drain {
             set_since(&mut tracked.contradicted_since, contradicted.contains(&number), now);
             set_since(&mut tracked.impossible_since, impossible.contains_key(&number), now);
         }
-        for (number, reason) in held {
+        for (number, reason) in given_up {
             let node = self.pods[number].node.clone();
             self.end_pod(number, PodOutcome::Left, reason.clone());
             self.note_problem(&node, Problem::ReplacementLate(reason));

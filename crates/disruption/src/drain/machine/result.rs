@@ -1,13 +1,12 @@
 //! How a drain ended, or how it stands.
 
-use jiff::SignedDuration;
-
 use super::{
     Drain,
     node::NodeDrain,
     pod::{End, Stage, Tracked},
 };
 use crate::{
+    document::in_seconds,
     drain::document::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult},
     model::ObjectName,
     outcome::Exit,
@@ -42,18 +41,13 @@ impl Drain {
     }
 }
 
-/// Seconds to the millisecond: more digits would pretend to know more.
-fn in_millis(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
-}
-
 impl NodeDrain {
     fn result(&self) -> NodeResult {
         NodeResult {
             name: self.seen.name.0.clone(),
             outcome: self.outcome.unwrap_or(NodeOutcome::NotStarted),
             reason: self.reason(),
-            seconds: self.begun.zip(self.ended).map(|(begun, ended)| in_millis(ended.duration_since(begun))),
+            seconds: self.begun.zip(self.ended).map(|(begun, ended)| in_seconds(ended.duration_since(begun))),
         }
     }
 
@@ -84,8 +78,8 @@ impl Tracked {
             node: self.node.0.clone(),
             outcome,
             reason,
-            seconds: self.accepted.zip(self.gone).map(|(at, gone)| in_millis(gone.duration_since(at)).max(0.0)),
-            replacement_seconds: self.replaced_after.map(in_millis),
+            seconds: self.accepted.zip(self.gone).map(|(at, gone)| in_seconds(gone.duration_since(at)).max(0.0)),
+            replacement_seconds: self.replaced_after.map(in_seconds),
         }
     }
 }

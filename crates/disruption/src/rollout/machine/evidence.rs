@@ -151,7 +151,7 @@ mod tests {
         let file =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/stalls/f3-late-crash-rollout-succeeded.json");
         let (view, taken_at) = view::read(std::fs::File::open(file).unwrap()).unwrap();
-        let subject = view.subject(view.rollouts().next().unwrap(), taken_at.unwrap());
+        let subject = view.subject(view.rollouts().next().unwrap(), taken_at);
         let of = |incident: &&&Incident| incident.is_warning && incident.reason == "BackOff";
         let recorded: Vec<_> = subject.incidents.iter().filter(of).collect();
         let pods: std::collections::BTreeSet<&str> = recorded.iter().map(|it| it.about.name.as_str()).collect();

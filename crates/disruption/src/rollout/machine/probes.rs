@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     diagnose::{Class, Code, Finding},
-    document::ProbeResult,
+    document::{ProbeResult, in_seconds},
     rollout::event::Event,
 };
 
@@ -112,12 +112,11 @@ impl Probes {
 
     /// The figures.
     pub(super) fn results(&self) -> Vec<ProbeResult> {
-        let seconds = |duration: SignedDuration| (duration.as_secs_f64() * 1000.0).round() / 1000.0;
         let result = |probe: &Probe| ProbeResult {
             url: probe.url.clone(),
             requests: probe.requests,
             failures: probe.failures,
-            longest_gap_seconds: seconds(probe.longest_gap),
+            longest_gap_seconds: in_seconds(probe.longest_gap),
         };
         self.0.iter().map(result).collect()
     }

@@ -16,6 +16,7 @@ use super::{Surroundings, Target, Task};
 use crate::{
     action::{Action, Wanted},
     diagnose::{self, Code, Finding},
+    document::in_seconds,
     model::{ObjectName, Rollout, RolloutKind, Uid, Writer},
     outcome::Exit,
     rollout::{
@@ -45,6 +46,9 @@ pub(super) struct Track {
     revision: Option<i64>,
     clocks: Clocks,
     stage: Stage,
+    /// What decided the last look at it: a proof, or what is waited for.
+    foremost: Option<Finding>,
+    /// What it ended for, or is undone for.
     cause: Option<(Finding, RolloutCause)>,
     undo: Option<UndoUnderWay>,
     /// Objects that a target needs and that are not there.
@@ -103,8 +107,6 @@ struct Told {
     /// When that is due, if it was not told yet.
     news_at: Option<Timestamp>,
     findings: BTreeSet<(Code, Option<String>)>,
-    /// What it waits for, in words.
-    waits_for: Option<String>,
     end: bool,
     notes: BTreeSet<String>,
 }
@@ -149,6 +151,7 @@ impl Track {
                 Task::Guard => Stage::Watching,
                 Task::Undo { to } => checking(&subject, to),
             },
+            foremost: None,
             cause: None,
             undo: None,
             absent: Vec::new(),
@@ -232,7 +235,7 @@ impl Track {
                 from: undo.from,
                 to: undo.to,
                 verified: undo.is_verified,
-                seconds: seconds(at.unwrap_or(undo.began).duration_since(undo.began)),
+                seconds: in_seconds(at.unwrap_or(undo.began).duration_since(undo.began)),
             }),
             probes: Vec::new(),
         }
@@ -246,7 +249,7 @@ impl Track {
         if self.is_ended() {
             return;
         }
-        let Some(rollout) = view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid) else {
+        let Some(rollout) = self.seen_in(view) else {
             // While a watch is lost, nothing that is not seen is gone.
             if surroundings.is_seeing {
                 let word =
@@ -308,8 +311,7 @@ impl Track {
             Phase::Blocked => {
                 let Some(finding) = verdict.cause else { return };
                 let (exit, next) = way_out(subject, &finding);
-                let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
-                self.cause = Some((finding.clone(), look::cause_of(&finding, &blame)));
+                self.name_cause(finding.clone(), subject);
                 self.finish(RolloutOutcome::Blocked, exit, finding.message, next, surroundings);
             }
             Phase::Stalled => match verdict.cause {
@@ -356,10 +358,7 @@ impl Track {
         self.clocks.observe(subject, &findings, &progress);
         findings.extend(self.clocks.flapping(subject));
         let mut verdict = verdict::judge(subject, &findings, &progress, &self.clocks, &surroundings.options.limits);
-        self.told.waits_for = verdict.cause.as_ref().map(|cause| match &cause.pod {
-            Some(pod) => format!("{} (pod {})", cause.message, pod.name),
-            None => cause.message.clone(),
-        });
+        self.foremost.clone_from(&verdict.cause);
         self.tell_progress(&progress, &verdict, subject, surroundings, actions);
         // A proof is told with all that there is to see of it, and what blocks a rollout is its last word.
         let proof = verdict.cause.as_ref().filter(|_| match verdict.phase {
@@ -433,9 +432,12 @@ impl Track {
     }
 
     /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
-    pub(super) fn interrupt(&mut self, surroundings: &Surroundings<'_>) {
+    pub(super) fn interrupt(&mut self, view: &View, surroundings: &Surroundings<'_>) {
         if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {
             return;
+        }
+        if matches!(self.stage, Stage::Watching) {
+            self.name_foremost(view, surroundings);
         }
         let (outcome, standing) = self.standing();
         self.finish(
@@ -449,19 +451,23 @@ impl Track {
 
     /// The time of the whole command is over: a rollout that is still watched is unfinished, an undo that was asked for
     /// is not verified.
-    pub(super) fn give_up(&mut self, surroundings: &Surroundings<'_>) {
+    pub(super) fn give_up(&mut self, view: &View, surroundings: &Surroundings<'_>) {
         if !self.is_timed() {
             return;
         }
-        let why = self.told.waits_for.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let (outcome, message) = match self.stage {
-            Stage::Watching => (RolloutOutcome::Unfinished, format!("the time is over: {}{why}", self.told.news)),
-            _ => {
-                let (outcome, standing) = self.standing();
-                let news = Some(&self.told.news).filter(|news| !news.is_empty());
-                let news = news.map(|news| format!(": {news}{why}")).unwrap_or_default();
-                (outcome, format!("the time is over{standing}{news}"))
-            }
+        let why = self.foremost.as_ref().map(|finding| match &finding.pod {
+            Some(pod) => format!(": {} (pod {})", finding.message, pod.name),
+            None => format!(": {}", finding.message),
+        });
+        let why = why.unwrap_or_default();
+        let (outcome, message) = if matches!(self.stage, Stage::Watching) {
+            self.name_foremost(view, surroundings);
+            (RolloutOutcome::Unfinished, format!("the time is over: {}{why}", self.told.news))
+        } else {
+            let (outcome, standing) = self.standing();
+            let news = Some(&self.told.news).filter(|news| !news.is_empty());
+            let news = news.map(|news| format!(": {news}{why}")).unwrap_or_default();
+            (outcome, format!("the time is over{standing}{news}"))
         };
         let exit = if outcome == RolloutOutcome::UndoFailed { Exit::UndoUnverified } else { Exit::Unfinished };
         self.finish(outcome, exit, message, vec![self.status_command()], surroundings);
@@ -487,6 +493,24 @@ impl Track {
 
     fn status_command(&self) -> String {
         format!("kubectl rollout-guard -n {} status {}", self.name.namespace, self.shown())
+    }
+
+    /// What a watch that ends early waited for is its cause.
+    fn name_foremost(&mut self, view: &View, surroundings: &Surroundings<'_>) {
+        if let (Some(finding), Some(rollout)) = (self.foremost.take(), self.seen_in(view)) {
+            self.name_cause(finding, &view.subject(rollout, surroundings.now));
+        }
+    }
+
+    fn name_cause(&mut self, finding: Finding, subject: &Subject<'_>) {
+        let blame = look::blame_for(subject, &finding, &self.clocks.seen_ready);
+        let cause = look::cause_of(&finding, &blame);
+        self.cause = Some((finding, cause));
+    }
+
+    /// It as it is seen, unless it is gone or another one of its name has come.
+    fn seen_in<'v>(&self, view: &'v View) -> Option<&'v Rollout> {
+        view.rollout(self.kind, &self.name).filter(|rollout| rollout.uid == self.uid)
     }
 
     /// Its final word, once.
@@ -573,10 +597,6 @@ fn complete_message(progress: &Progress, subject: &Subject<'_>) -> String {
 
 fn spell(duration: SignedDuration) -> String {
     format!("{}s", duration.as_secs())
-}
-
-fn seconds(duration: SignedDuration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// When to look again although nothing happens.

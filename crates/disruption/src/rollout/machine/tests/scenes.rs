@@ -176,6 +176,33 @@ fn what_takes_long_is_told_once() {
 }
 
 #[test]
+fn what_ends_early_names_what_it_waited_for() {
+    #[track_caller]
+    fn check_cause(
+        image: &'static str,
+        seconds: i64,
+        ends: (i64, Meddling),
+        exit: u8,
+        expected: Option<(&str, Option<bool>)>,
+    ) {
+        let timeout = GuardOptions { timeout: Some(SignedDuration::from_secs(seconds)), ..options() };
+        let took = seconds.min(ends.0 / 1000);
+        let expected_end = (Unfinished, exit, &[] as &[&str], took);
+        let sim = check_with(Deployment, &["web:1", image], timeout, Habits::default(), &[ends], expected_end);
+        let result = sim.guard.result();
+        let cause = result.rollouts[0].cause.as_ref();
+        assert_eq!(cause.map(|cause| (cause.code.as_str(), cause.changed)), expected, "{}", result.reason);
+    }
+    let never = (3_600_000, Meddling::Nothing);
+    let (waits, restarted) = (Some(("NotReady", Some(true))), Some(("Restarted", Some(true))));
+    check_cause("web:never", 30, never, 6, waits);
+    check_cause("web:never", 30, (20_000, Meddling::Interrupt), 130, waits);
+    // Complete for the controller, and not yet for long enough.
+    check_cause("web:heals", 6, never, 6, restarted);
+    check_cause("web:2", 3, never, 6, None);
+}
+
+#[test]
 fn an_undo_that_is_reverted_is_not_repeated() {
     let habits = Habits { reverts_after: Some(2000), ..Habits::default() };
     check_with(Deployment, &["web:1", "web:missing"], options(), habits, &[], (UndoFailed, 8, &["web:1"], 3));

@@ -9,6 +9,7 @@ use crate::{
     model::{RolloutKind, Uid},
     outcome::Exit,
     rollout::{
+        blame::Fault,
         document::RolloutOutcome,
         event::Event,
         look,
@@ -66,14 +67,15 @@ impl Track {
             });
         }
         let options = surroundings.options;
-        let is_to_blame = blame.is_to_blame && !matches!(finding.class, Class::Environment | Class::Transient);
+        let is_versions = blame.fault == Fault::Version;
+        let is_to_blame = is_versions && !matches!(finding.class, Class::Environment | Class::Transient);
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
-            let why = if blame.is_to_blame { "which is not the version's fault" } else { &blame.sentence };
+            let why = if is_versions { "which is not the version's fault" } else { &blame.sentence };
             let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
             let message = match target {
-                Err(none) if !blame.has_before => self.with_cause(&none.to_string()),
+                Err(none) if blame.fault == Fault::FirstRollout => self.with_cause(&none.to_string()),
                 _ => format!("{message}; {why}: not undone"),
             };
             return self.not_undone(message, subject, surroundings);

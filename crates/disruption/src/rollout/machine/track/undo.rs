@@ -9,7 +9,7 @@ use super::{Ending, Stage, Surroundings, Track, next_look};
 use crate::{
     action::{Action, RemovalAnswer, RolloutAnswer},
     diagnose::{self, Code},
-    model::{ObjectName, PodStatus, Rollout, RolloutStrategy, Uid},
+    model::{ObjectName, PodStatus, Rollout, Uid},
     outcome::Exit,
     rollout::{
         document::RolloutOutcome,
@@ -340,20 +340,9 @@ impl Track {
     }
 }
 
-/// The pod that a `StatefulSet` with ordered pods waits for in vain: the lowest that isn't Ready, if it is of another
-/// version than the one that is wanted, and above the partition.
+/// The pod that is to be deleted so that a `StatefulSet` goes on: the stuck one, if it comes back in the wanted version.
 fn stuck_pod<'a>(subject: &Subject<'a>) -> Option<&'a PodStatus> {
-    let RolloutStrategy::Ordinal { partition, is_ordered: true, start } = subject.rollout.strategy else { return None };
-    if !subject.rollout.is_observed() {
-        return None;
-    }
-    let wanted = subject.rollout.update_revision.as_ref()?;
-    let lowest = start.saturating_add(partition.unwrap_or_default());
-    let mut pods: Vec<(i32, &PodStatus)> = subject.pods.iter().filter_map(|pod| Some((pod.ordinal()?, *pod))).collect();
-    pods.sort_by_key(|(ordinal, _)| *ordinal);
-    let (ordinal, pod) = pods.into_iter().find(|(_, pod)| !pod.is_ready())?;
-    let is_old = subject.version_of(pod).as_ref() != Some(wanted);
-    (is_old && ordinal >= lowest && !pod.is_terminating()).then_some(pod)
+    subject.stuck_pod().filter(|pod| pod.ordinal() >= subject.rollout.strategy.lowest_updated())
 }
 
 /// The command that lets a `StatefulSet` go on.

@@ -1,6 +1,6 @@
 //! No document names a command, a flag or a file that doesn't exist.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 
 use anyhow::Result;
 use regex::Regex;
@@ -24,17 +24,18 @@ const PLACEHOLDERS: &[(&str, &str)] =
 async fn every_command_is_understood() -> Result<()> {
     let mut wrong = String::new();
     for document in Document::all()? {
-        for (plugin, words) in commands(&document) {
+        for (plugin, words) in commands(&document)? {
             // Words that are wrong are found before the help that is asked for last.
             let rest = words.iter().position(|word| word == "--").unwrap_or(words.len());
             let args = [&words[..rest], &["--help".to_owned()]].concat();
             let output = lab::run(&lab::plugin(plugin)?).args(&args).output().await?;
             if output.code != Some(0) {
-                wrong += &format!("\n{}: kubectl {plugin} {}\n{}", document.name, words.join(" "), output.stderr);
+                let (name, call) = (&document.name, words.join(" "));
+                writeln!(wrong, "{name}: kubectl {plugin} {call}\n{}", output.stderr)?;
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "\n{wrong}");
     Ok(())
 }
 
@@ -45,7 +46,7 @@ fn every_flag_exists() -> Result<()> {
     let mut known: BTreeSet<&str> = FOREIGN.iter().copied().collect();
     known.extend(flag.find_iter(&reference).map(|found| found.as_str()));
     for document in Document::all()?.iter().filter(|document| document.name != REFERENCE) {
-        for span in spans(document).iter().filter(|span| !is_foreign(span)) {
+        for span in spans(document)?.iter().filter(|span| !is_foreign(span)) {
             for found in flag.find_iter(span) {
                 assert!(known.contains(found.as_str()), "{}: no {} in `{span}`", document.name, found.as_str());
             }
@@ -75,23 +76,23 @@ fn is_foreign(span: &str) -> bool {
 }
 
 /// The calls of the plugins, by plugin and words: those in code, without what follows a pipe or a redirection.
-fn commands(document: &Document) -> Vec<(&'static str, Vec<String>)> {
+fn commands(document: &Document) -> Result<Vec<(&'static str, Vec<String>)>> {
     let mut found = Vec::new();
-    for text in spans(document) {
+    for text in spans(document)? {
         for plugin in PLUGINS {
             for call in text.split(&format!("kubectl {plugin} ")).skip(1) {
                 found.push((plugin, words(call)));
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// What is in backticks, the lines of code, and the commands of executed blocks as a whole.
-fn spans(document: &Document) -> Vec<String> {
+fn spans(document: &Document) -> Result<Vec<String>> {
     let mut spans: Vec<String> = Vec::new();
-    spans.extend(document.steps().unwrap().into_iter().map(|step| step.command));
-    let blocks = document.blocks().unwrap();
+    spans.extend(document.steps()?.into_iter().map(|step| step.command));
+    let blocks = document.blocks()?;
     for block in blocks.iter().filter(|block| block.info != EXECUTED) {
         let lines = document.lines[block.inside.clone()].iter();
         // Without a language it is a session, of which only the commands are meant.
@@ -103,7 +104,7 @@ fn spans(document: &Document) -> Vec<String> {
     let prose: Vec<&str> =
         (0..document.lines.len()).filter(is_prose).map(|number| document.lines[number].as_str()).collect();
     spans.extend(prose.join(" ").split('`').skip(1).step_by(2).map(str::to_owned));
-    spans
+    Ok(spans)
 }
 
 /// The words of a call as a shell would split them, up to the end of the command; a synopsis becomes a call.

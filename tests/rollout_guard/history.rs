@@ -191,8 +191,9 @@ fn long_winded(cause: &str) -> Result<String> {
         if object["kind"] == "ReplicaSet" {
             object["metadata"]["annotations"]["kubernetes.io/change-cause"] = json!(cause);
         }
-        let containers = object.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
-        containers.into_iter().for_each(|containers| containers.push(json!({"name": "proxy", "image": "proxy:1"})));
+        if let Some(Value::Array(containers)) = object.pointer_mut("/spec/template/spec/containers") {
+            containers.push(json!({"name": "proxy", "image": "proxy:1"}));
+        }
     }
     Ok(list.to_string())
 }
@@ -210,8 +211,9 @@ async fn sentences_fit_the_screen() -> Result<()> {
     insta::assert_snapshot!(wide.output().await?.stdout);
     insta::assert_snapshot!(offline(&["status", "--from-file", "-"], &file).await?.stdout);
     for entry in std::fs::read_dir(stalls())? {
-        let file = entry?.path().display().to_string();
-        if file.ends_with(".json") {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let file = path.display().to_string();
             let status = offline(&["status", "--from-file", &file], "").await?;
             let is_long = |line: &&str| line.chars().count() > 80 && line.trim().contains(' ');
             // What would change is shown as it is.

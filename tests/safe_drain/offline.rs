@@ -1,6 +1,6 @@
 //! A plan from a file equals the plan of the cluster that the file was taken from.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::runner::{document, offline, plan};

@@ -56,7 +56,7 @@ pub async fn is_there(connection: &Connection, wanted: &Wanted) -> Result<bool, 
 /// nothing, those of the one after it.
 ///
 /// # Errors
-/// In words, why there are none.
+/// In one clause, why there are none: an API server that reached no kubelet tells all that it tried, the cause last.
 pub async fn log(
     connection: &Connection,
     pod: &ObjectName,
@@ -67,7 +67,10 @@ pub async fn log(
     if previous && text.as_ref().map_or(true, String::is_empty) {
         text = read_log(connection, pod, container, false).await;
     }
-    text.map(|text| text.lines().map(str::to_owned).collect()).map_err(|error| error.to_string())
+    match text {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) => Err(error.to_string().rsplit(": ").next().unwrap_or_default().to_owned()),
+    }
 }
 
 async fn read_log(connection: &Connection, pod: &ObjectName, container: &str, previous: bool) -> Result<String, Error> {

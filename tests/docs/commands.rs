@@ -46,7 +46,12 @@ async fn every_flag_exists() -> Result<()> {
             let args = [*subcommand, "--help"].into_iter().filter(|word| !word.is_empty());
             let help = lab::run(&lab::plugin(plugin)?).args(args).output().await?;
             assert_eq!(help.code, Some(0), "{help}");
-            known.extend(flag.find_iter(&help.stdout).map(|found| found.as_str().to_owned()));
+            // kubectl's own flags stand in no help; they are completed.
+            let words = ["__complete", *subcommand, "--"].into_iter().filter(|word| !word.is_empty());
+            let completed = lab::run(&lab::plugin(plugin)?).args(words).output().await?;
+            for text in [&help.stdout, &completed.stdout] {
+                known.extend(flag.find_iter(text).map(|found| found.as_str().to_owned()));
+            }
         }
     }
     for document in Document::all()? {

@@ -6,6 +6,7 @@ mod drain;
 mod dry_run;
 mod filters;
 mod input;
+mod kubectl;
 mod offline;
 mod rights;
 mod runner;

@@ -24,6 +24,7 @@ use tower::{BoxError, Service};
 pub use self::environment::Environment;
 pub use self::exchange::REQUEST_LOG;
 use self::exchange::{ExchangeLayer, Exchanges};
+pub use self::kubeconfig::Entries;
 use self::kubeconfig::Target;
 use crate::error::{self, ConnectError, Error};
 use crate::look::Prober;
@@ -135,6 +136,11 @@ pub fn connect_from(options: &ConnectOptions, environment: &Environment) -> Resu
         request_timeout: options.request_timeout.filter(|limit| !limit.is_zero()).unwrap_or(DEFAULT_REQUEST_TIMEOUT),
         prober: Arc::default(),
     })
+}
+
+/// What can be named with `--context`, `--cluster` and `--user`: the entries of the kubeconfig files.
+pub fn entries(options: &ConnectOptions) -> Result<Entries, ConnectError> {
+    kubeconfig::entries(options, &Environment::from_process())
 }
 
 impl Connection {

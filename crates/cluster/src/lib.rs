@@ -5,6 +5,7 @@ pub mod connect;
 pub mod drive;
 pub mod error;
 pub mod look;
+pub mod names;
 mod objects;
 pub mod observe;
 mod raw;

@@ -10,8 +10,10 @@ use clap::{ArgAction, Args as _, Command, FromArgMatches as _, Parser};
 use cluster::connect::user_agent;
 use disruption::outcome::Exit;
 
+use crate::complete::line;
 use crate::error::CliError;
 use crate::flags::GlobalFlags;
+use crate::help::Page;
 use crate::log;
 use crate::printer::{ColorChoice, Printer};
 use crate::shell::Shell;
@@ -60,11 +62,14 @@ pub fn run_from<C: Parser>(
     let invocation = command.get_bin_name().unwrap_or_default().to_owned();
     let (cli, flags) = match parse::<C>(command.clone(), &arguments) {
         Ok(parsed) => parsed,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            let mut out = printer(ColorChoice::Auto).out;
+            let page = Page::of(&command, asked_for(&command, &arguments).as_deref());
+            out.text(&page.render(out.width()));
+            return Exit::Done;
+        }
         Err(error) if !error.use_stderr() => {
-            let mut printer = printer(ColorChoice::Auto);
-            let help = help(command.term_width(printer.out.width()), &arguments).unwrap_or(error).render();
-            let help = if printer.out.is_colored() { help.ansi().to_string() } else { help.to_string() };
-            printer.out.text(&help);
+            printer(ColorChoice::Auto).out.text(&error.to_string());
             return Exit::Done;
         }
         Err(error) => {
@@ -109,7 +114,7 @@ fn parse<C: Parser>(command: Command, arguments: &[OsString]) -> Result<(C, Glob
 }
 
 /// Lets switches take a value after `=`, as pflag's booleans do; they never take the next argument.
-fn switches_with_values(command: Command) -> Command {
+pub(crate) fn switches_with_values(command: Command) -> Command {
     command
         .mut_args(|arg| {
             if !matches!(arg.get_action(), ArgAction::SetTrue) {
@@ -125,9 +130,10 @@ fn switches_with_values(command: Command) -> Command {
         .mut_subcommands(switches_with_values)
 }
 
-/// The help that was asked for, from the command as it was declared: `--force`, not `--force[=<FORCE>]`.
-fn help(command: Command, arguments: &[OsString]) -> Option<clap::Error> {
-    command.try_get_matches_from(arguments).err().filter(|error| !error.use_stderr())
+/// The command whose help was asked for, as `plan --help` or `help plan`; none for the plugin's own.
+fn asked_for(command: &Command, arguments: &[OsString]) -> Option<String> {
+    let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
+    line::command(command, &words.filter(|word| word != "help").collect::<Vec<_>>())
 }
 
 /// clap's complaint in pflag's and cobra's words.
@@ -221,7 +227,12 @@ mod tests {
 
     /// Do the thing
     #[derive(Debug, Parser)]
-    #[command(name = "do-it", version = "1.2.3")]
+    #[command(
+        name = "do-it",
+        version = "1.2.3",
+        before_help = "  # Do it\n  kubectl do-it a",
+        after_help = "Exit codes:\n    0  done"
+    )]
     struct Cli {
         /// What to do it to
         things: Vec<String>,
@@ -366,72 +377,89 @@ mod tests {
     }
 
     #[test]
-    fn help_is_data() {
+    fn help_is_data_in_kubectls_form() {
         let (exit, captured) = run("-h");
         assert_eq!((exit, captured.err().as_str()), (Exit::Done, ""));
         insta::assert_snapshot!(captured.out(), @r#"
-        Do the thing
+        Do the thing.
 
-        Usage: kubectl do-it [OPTIONS] [THINGS]... [COMMAND]
+        Examples:
+          # Do it
+          kubectl do-it a
 
-        Commands:
+        Available Commands:
           plan  Only say what would be done
-          help  Print this message or the help of the given subcommand(s)
-
-        Arguments:
-          [THINGS]...  What to do it to
 
         Options:
-              --force                 Do it anyway
-              --timeout <TIMEOUT>     How long to try [default: 0]
-              --dry-run[=<STRATEGY>]  Must be "none", "server", or "client". If client
-                                      strategy, only print what would be done, without
-                                      sending it. If server strategy, submit server-side
-                                      requests without persisting them [default: none]
-          -o, --output <FORMAT>       Output format. One of: (json, yaml)
-          -h, --help                  Print help (see more with '--help')
-          -V, --version               Print version
+            --color='auto':
+                Colour the output: auto, always or never.
 
-        Global options:
-          -n, --namespace <NAMESPACE>  If present, the namespace scope for this CLI
-                                       request
-              --context <NAME>         The name of the kubeconfig context to use
-              --kubeconfig <FILE>      Path to the kubeconfig file to use for CLI
-                                       requests.
-              --color <WHEN>           Colour the output: auto, always or never
-                                       [default: auto]
+            --dry-run='none':
+                Must be "none", "server", or "client". If client strategy, only print
+                what would be done, without sending it. If server strategy, submit
+                server-side requests without persisting them.
+
+            --force=false:
+                Do it anyway.
+
+            -o, --output='':
+                Output format. One of: (json, yaml).
+
+            --request-timeout=0s:
+                The length of time to wait before giving up on a single server request.
+                Non-zero values should contain a corresponding time unit (e.g. 1s, 2m,
+                3h). A value of zero means the default of 30s.
+
+            --timeout=0:
+                How long to try.
+
+        Exit codes:
+            0  done
+
+        Usage:
+          kubectl do-it [THINGS...] [options]
+          kubectl do-it COMMAND [options]
+
+        Use "kubectl do-it <command> --help" for more information about a given command.
+        Use "kubectl options" for a list of global command-line options (applies to all commands).
         "#);
+        assert_eq!(run("--help").1.out(), captured.out());
+        assert_eq!(run("help").1.out(), captured.out());
+        assert_eq!(run("-n plan --help").1.out(), captured.out());
 
         let (_, captured) = run("plan -h");
-        insta::assert_snapshot!(captured.out(), @"
-        Only say what would be done
-
-        Usage: kubectl do-it plan [OPTIONS]
+        insta::assert_snapshot!(captured.out(), @r#"
+        Only say what would be done.
 
         Options:
-              --all   Say all of it
-          -h, --help  Print help (see more with '--help')
+            --all=false:
+                Say all of it.
 
-        Global options:
-          -n, --namespace <NAMESPACE>  If present, the namespace scope for this CLI
-                                       request
-              --context <NAME>         The name of the kubeconfig context to use
-              --kubeconfig <FILE>      Path to the kubeconfig file to use for CLI
-                                       requests.
-              --color <WHEN>           Colour the output: auto, always or never
-                                       [default: auto]
-        ");
+            --color='auto':
+                Colour the output: auto, always or never.
+
+            --request-timeout=0s:
+                The length of time to wait before giving up on a single server request.
+                Non-zero values should contain a corresponding time unit (e.g. 1s, 2m,
+                3h). A value of zero means the default of 30s.
+
+        Usage:
+          kubectl do-it plan [options]
+
+        Use "kubectl options" for a list of global command-line options (applies to all commands).
+        "#);
+        assert_eq!(run("help plan").1.out(), captured.out());
+        assert_eq!(run("-n plan plan --help").1.out(), captured.out());
 
         let (_, captured) = run("--version");
         assert_eq!(captured.out(), "kubectl do-it 1.2.3\n");
     }
 
     #[test]
-    fn help_lists_kubectls_global_flags() {
-        let (_, captured) = run("--help");
-        let help = captured.out();
-        let (_, globals) = help.split_once("Global options:").unwrap();
-        insta::assert_snapshot!("global_options", globals);
+    fn kubectls_global_flags_are_known_too() {
+        let globals = Page::of(&command::<Cli>(), Some("plan")).globals;
+        let lines: Vec<_> = globals.iter().map(|entry| format!("{}: {}", entry.flag, entry.description)).collect();
+        insta::assert_snapshot!("global_options", lines.join("\n"));
     }
 
     #[test]

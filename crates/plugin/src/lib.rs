@@ -4,9 +4,12 @@
 
 pub mod age;
 pub mod cli;
+pub mod complete;
+pub mod completion;
 pub mod error;
 pub mod exit;
 pub mod flags;
+pub mod help;
 mod log;
 pub mod printer;
 pub mod shell;

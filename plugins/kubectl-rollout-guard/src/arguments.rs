@@ -14,6 +14,7 @@ use disruption::{
 };
 use jiff::{SignedDuration, Timestamp};
 use plugin::{
+    completion::CompletionFlags,
     error::CliError,
     exit,
     values::{self, DryRunFlag, OutputFlag},
@@ -29,8 +30,8 @@ use plugin::{
 #[command(
     name = "rollout-guard",
     version,
+    before_help = EXAMPLES,
     after_help = exit::exit_codes(&EXITS),
-    after_long_help = examples(),
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -42,14 +43,22 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a command, and guard the rollouts that it starts
+    #[command(before_help = RUN_EXAMPLES)]
     Run(RunFlags),
     /// Look once: how a rollout stands, why, and what an undo would do
+    #[command(before_help = STATUS_EXAMPLES)]
     Status(StatusFlags),
     /// The revisions: their images, ready pods and causes, and which of them are good or bad
+    #[command(before_help = HISTORY_EXAMPLES)]
     History(HistoryFlags),
     /// Go back to an earlier revision, and verify that it serves
+    #[command(before_help = UNDO_EXAMPLES)]
     Undo(UndoFlags),
+    /// Print a shell's script for completion, or have kubectl complete this plugin
+    #[command(before_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionFlags),
     /// Print the version
+    #[command(before_help = VERSION_EXAMPLES)]
     Version(VersionFlags),
 }
 
@@ -415,6 +424,11 @@ fn everything() -> WantedRollouts {
     WantedRollouts::Selected { kinds: RolloutKind::ALL.to_vec(), labels: Selector::default() }
 }
 
+/// The workloads that words name.
+pub(crate) fn named_by(words: &[String]) -> Result<WantedRollouts, CliError> {
+    wanted(words, &SelectionFlags { selector: String::new(), all: false }, None)
+}
+
 /// The workloads that are meant, by kubectl's rules for TYPE/NAME and TYPE NAME (`resource.Builder`).
 fn wanted(
     workloads: &[String],
@@ -481,7 +495,7 @@ fn named(argument: &str) -> Result<(RolloutKind, String), CliError> {
 }
 
 /// A kind by all its names: singular, plural, short, with version and group.
-fn kind(text: &str) -> Result<RolloutKind, CliError> {
+pub(crate) fn kind(text: &str) -> Result<RolloutKind, CliError> {
     let lower = text.to_lowercase();
     let word = lower.strip_suffix(".apps").map_or(lower.as_str(), |word| word.strip_suffix(".v1").unwrap_or(word));
     match word {
@@ -519,7 +533,7 @@ fn usage(message: impl Into<String>) -> CliError {
 }
 
 /// Words that are commands when they stand first.
-const COMMANDS: [&str; 6] = ["run", "status", "history", "undo", "version", "help"];
+const COMMANDS: [&str; 7] = ["run", "status", "history", "undo", "completion", "version", "help"];
 
 /// The codes that this program exits with.
 const EXITS: [Exit; 10] = [
@@ -535,12 +549,7 @@ const EXITS: [Exit; 10] = [
     Exit::Interrupted,
 ];
 
-fn examples() -> String {
-    let codes = exit::exit_codes(&EXITS);
-    format!(
-        "\
-Examples:
-  # Watch a rollout, undo it if its version is to blame
+const EXAMPLES: &str = "  # Watch a rollout, undo it if its version is to blame
   kubectl rollout-guard deployment/web
 
   # Change something, and guard what that changes
@@ -552,17 +561,53 @@ Examples:
   # Look once: why does it hang, and what would an undo do?
   kubectl rollout-guard status deployment/web
 
-  # Which revisions are there, and what changed between two of them?
+  # Go back to the last good version
+  kubectl rollout-guard undo deployment/web";
+
+const RUN_EXAMPLES: &str = "  # Set an image, and undo it if it doesn't come up
+  kubectl rollout-guard run -- kubectl set image deployment/web web=shop/web:2
+
+  # Guard some workloads of what is applied, and only say what is wrong
+  kubectl rollout-guard run -l tier=front --on-stall report -- kubectl apply -f shop.yaml
+
+  # Upgrade a release within ten minutes, for a pipeline
+  kubectl rollout-guard run -n shop --timeout 10m -o json -- helm upgrade shop ./chart";
+
+const STATUS_EXAMPLES: &str = "  # Why does it hang, and what would an undo do?
+  kubectl rollout-guard status deployment/web
+
+  # All statefulsets of a namespace, for a program
+  kubectl rollout-guard status statefulset --all -n shop -o json
+
+  # From a file, without a cluster
+  kubectl rollout-guard status --from-file rollout.yaml";
+
+const HISTORY_EXAMPLES: &str = "  # Which revisions are there, and which of them are good?
   kubectl rollout-guard history deployment/web
-  kubectl rollout-guard history deployment/web --diff 2..3
 
-  # Go back to the last good version, or to a certain one
+  # The pod template of one of them
+  kubectl rollout-guard history deployment/web --revision 2
+
+  # What changed between two of them
+  kubectl rollout-guard history deployment/web --diff 2..3";
+
+const UNDO_EXAMPLES: &str = "  # Show what going back to the last good version would change
   kubectl rollout-guard undo deployment/web --dry-run
-  kubectl rollout-guard undo deployment/web --to-revision 3
 
-{codes}"
-    )
-}
+  # Go back to it
+  kubectl rollout-guard undo deployment/web
+
+  # Go back to a certain revision, and say why
+  kubectl rollout-guard undo deployment/web --to-revision 3 --change-cause 'back before the sale'";
+
+const COMPLETION_EXAMPLES: &str = "  # Have kubectl complete the plugin, in any shell that completes kubectl
+  kubectl rollout-guard completion --install
+
+  # Complete kubectl-rollout_guard itself in this bash
+  source <(kubectl-rollout_guard completion bash)";
+
+const VERSION_EXAMPLES: &str = "  # Print the version, for a program
+  kubectl rollout-guard version -o json";
 
 #[cfg(test)]
 mod tests {

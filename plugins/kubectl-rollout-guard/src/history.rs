@@ -233,7 +233,7 @@ fn rows(revision: &HistoryRevision, now: Timestamp, styles: &Styles) -> Vec<[Cel
     [first].into_iter().chain(images.map(further)).collect()
 }
 
-const fn mark_word(mark: RevisionMark) -> &'static str {
+pub(crate) const fn mark_word(mark: RevisionMark) -> &'static str {
     match mark {
         RevisionMark::Current => "current",
         RevisionMark::LastGood => "last-good",

@@ -15,6 +15,7 @@ use disruption::{
 };
 use jiff::Timestamp;
 use plugin::{
+    completion::CompletionFlags,
     error::CliError,
     exit,
     values::{self, DryRunFlag, OutputFlag},
@@ -30,8 +31,8 @@ use plugin::{
 #[command(
     name = "safe-drain",
     version,
+    before_help = EXAMPLES,
     after_help = exit::exit_codes(&EXITS),
-    after_long_help = examples(),
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -43,16 +44,25 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show what a drain would do, from a live cluster or a file
+    #[command(before_help = PLAN_EXAMPLES)]
     Plan(DrainFlags),
     /// Mark nodes as unschedulable
+    #[command(before_help = CORDON_EXAMPLES)]
     Cordon(CordonFlags),
     /// Mark nodes as schedulable
+    #[command(before_help = UNCORDON_EXAMPLES)]
     Uncordon(CordonFlags),
     /// Show which nodes are cordoned, by whom and why, and whether a drain works on them
+    #[command(before_help = STATUS_EXAMPLES)]
     Status(StatusFlags),
     /// Take back what drains have left behind that were killed
+    #[command(before_help = REPAIR_EXAMPLES)]
     Repair(RepairFlags),
+    /// Print a shell's script for completion, or have kubectl complete this plugin
+    #[command(before_help = COMPLETION_EXAMPLES)]
+    Completion(CompletionFlags),
     /// Print the version
+    #[command(before_help = VERSION_EXAMPLES)]
     Version(VersionFlags),
 }
 
@@ -331,7 +341,8 @@ fn node_name(argument: &str) -> Result<NodeName, CliError> {
 }
 
 /// Words that are commands when they stand first, so they are no bare names of nodes.
-const COMMANDS: [&str; 7] = ["plan", "cordon", "uncordon", "status", "repair", "version", "help"];
+pub(crate) const COMMANDS: [&str; 8] =
+    ["plan", "cordon", "uncordon", "status", "repair", "completion", "version", "help"];
 
 /// The longest name of a node: a DNS subdomain.
 const MAX_NODE_NAME: usize = 253;
@@ -373,11 +384,7 @@ const EXITS: [Exit; 9] = [
     Exit::Interrupted,
 ];
 
-fn examples() -> String {
-    let codes = exit::exit_codes(&EXITS);
-    format!(
-        "Examples:
-  # Show what draining a node would do
+const EXAMPLES: &str = "  # Show what draining a node would do
   kubectl safe-drain worker-3 --dry-run
 
   # Drain it, and say why for others who look
@@ -388,20 +395,49 @@ fn examples() -> String {
 
   # Who cordoned what, and what a killed drain has left behind
   kubectl safe-drain status
-  kubectl safe-drain repair
+  kubectl safe-drain repair";
+
+const PLAN_EXAMPLES: &str = "  # Show what draining a node would do
+  kubectl safe-drain plan worker-3
 
   # Ask the server too: webhooks, quotas and budgets answer as they would
-  kubectl safe-drain worker-3 --dry-run=server --ignore-daemonsets
+  kubectl safe-drain plan worker-3 --dry-run=server --ignore-daemonsets
 
   # Plan all nodes of a pool as one drain, for a pipeline
   kubectl safe-drain plan -l pool=old --ignore-daemonsets -o json
 
   # Plan from a file, without a cluster
-  kubectl safe-drain plan worker-3 --from-file cluster.yaml
+  kubectl safe-drain plan worker-3 --from-file cluster.yaml";
 
-{codes}"
-    )
-}
+const CORDON_EXAMPLES: &str = "  # Mark a node as unschedulable
+  kubectl safe-drain cordon worker-3
+
+  # Ask the server what it would say for each node of a pool
+  kubectl safe-drain cordon -l pool=old --dry-run=server";
+
+const UNCORDON_EXAMPLES: &str = "  # Mark a node as schedulable
+  kubectl safe-drain uncordon worker-3";
+
+const STATUS_EXAMPLES: &str = "  # Which nodes are cordoned, by whom and why
+  kubectl safe-drain status
+
+  # The same of a pool, for a program
+  kubectl safe-drain status -l pool=old -o json";
+
+const REPAIR_EXAMPLES: &str = "  # Show what killed drains have left behind
+  kubectl safe-drain repair --dry-run
+
+  # Take back the cordon of one of them
+  kubectl safe-drain repair worker-3";
+
+const COMPLETION_EXAMPLES: &str = "  # Have kubectl complete the plugin, in any shell that completes kubectl
+  kubectl safe-drain completion --install
+
+  # Complete kubectl-safe_drain itself in this bash
+  source <(kubectl-safe_drain completion bash)";
+
+const VERSION_EXAMPLES: &str = "  # Print the version, for a program
+  kubectl safe-drain version -o json";
 
 #[cfg(test)]
 mod tests {
@@ -436,6 +472,7 @@ mod tests {
                 Command::Uncordon(_) => "uncordon",
                 Command::Status(_) => "status",
                 Command::Repair(_) => "repair",
+                Command::Completion(_) => "completion",
                 Command::Version(_) => "version",
             });
             assert_eq!((name, parsed.check().is_ok()), (command, accepted), "{args}");

@@ -4,20 +4,25 @@ mod arguments;
 mod cordon;
 mod drain;
 mod look;
+mod names;
 mod plan;
 mod render;
 mod repair;
 mod report;
 mod status;
 
+#[cfg(test)]
+#[path = "../../../tests/reference.rs"]
+mod reference;
+
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use disruption::outcome::Exit;
-use plugin::{cli, error::CliError, shell::Shell, values::DryRun, version};
+use plugin::{cli, complete, completion, error::CliError, shell::Shell, values::DryRun, version};
 
 fn main() -> ExitCode {
-    cli::run(run)
+    complete::run::<Arguments>(names::offer).unwrap_or_else(|| cli::run(run))
 }
 
 async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> {
@@ -31,6 +36,7 @@ async fn run(arguments: Arguments, shell: &mut Shell) -> Result<Exit, CliError> 
         Some(Command::Uncordon(flags)) => cordon::run(&flags, cordon::Wish::Schedulable, shell).await,
         Some(Command::Status(flags)) => status::run(&flags, shell).await,
         Some(Command::Repair(flags)) => repair::run(&flags, shell).await,
+        Some(Command::Completion(flags)) => completion::run(&flags, "safe-drain", shell),
         Some(Command::Version(flags)) => version::run(&flags, "safe-drain", env!("CARGO_PKG_VERSION"), shell),
         None => drain(arguments.drain, shell).await,
     }

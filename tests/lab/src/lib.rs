@@ -21,7 +21,9 @@ mod cargo;
 pub mod control_plane;
 pub mod demo;
 pub mod identity;
+mod installed;
 mod lab;
+pub mod lesson;
 mod pki;
 pub mod proxy;
 mod run;
@@ -35,6 +37,7 @@ pub mod world;
 
 pub use cargo::plugin;
 pub use identity::{drainer_rules, rule, viewer_rules, without};
+pub use installed::{Installed, installed};
 pub use lab::{Lab, kubectl, shared, shared_or_panic};
 pub use run::{Output, Run, Running, run};
 pub use world::{Node, World};

@@ -1,4 +1,4 @@
-//! The lab by hand: `up`, `down`, `status` and `demo`. The hidden commands are the lab's own processes.
+//! The lab by hand: `up`, `down`, `status`, `demo` and `lesson`. The hidden commands are the lab's own processes.
 
 use std::{
     io::{self, Write},
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use lab::{Lab, demo, supervisor};
+use lab::{Lab, demo, lesson, supervisor};
 
 const NOT_RUNNING: &str = "no lab is running";
 
@@ -30,6 +30,8 @@ enum Command {
     Status,
     /// Build a small shop on four nodes in it, and start it if need be.
     Demo,
+    /// Hold a control plane of its own for docs/walkthrough.md, until Ctrl-C.
+    Lesson,
     #[command(name = "__supervise", hide = true)]
     Supervise { dir: PathBuf, binaries: PathBuf, linger: u64 },
     #[command(name = "__watch", hide = true)]
@@ -83,9 +85,16 @@ fn run(command: Command) -> Result<()> {
             let lab = Lab::start()?;
             lab.hold()?;
             say(&introduction(&lab));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(demo::build(&lab))?;
+            runtime()?.block_on(demo::build(&lab))?;
             say(&format!("\n{}", demo::DESCRIPTION));
+        }
+        Command::Lesson => {
+            let lab = Lab::private()?;
+            runtime()?.block_on(async {
+                let site = lesson::build(&lab).await?;
+                say(&lesson_introduction(&lab, &site.url()));
+                std::future::pending::<Result<()>>().await
+            })?;
         }
         Command::Supervise { dir, binaries, linger } => supervisor::supervise(&dir, &binaries, linger)?,
         Command::Watch { supervisor, dir } => supervisor::watch(supervisor, &dir)?,
@@ -99,6 +108,21 @@ fn run(command: Command) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+fn lesson_introduction(lab: &Lab, url: &str) -> String {
+    format!(
+        "# The lesson's cluster runs until Ctrl-C. In another terminal:\n\
+         export KUBECONFIG={}\n\
+         export URL={url}\n\
+         export PATH={}:$PATH",
+        lab.kubeconfig().display(),
+        lab.facts().binaries.display(),
+    )
 }
 
 fn introduction(lab: &Lab) -> String {

@@ -103,7 +103,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         connections.spawn(async move {
             let service = service_fn(|_: Request<Incoming>| ready(Ok::<_, Infallible>(answer(&state))));
             // A client may leave whenever it likes.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ =
+                http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(stream), service).await;
         });
         while connections.try_join_next().is_some() {}
     }

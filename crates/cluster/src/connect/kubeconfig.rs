@@ -28,6 +28,29 @@ pub(super) struct Target {
     pub(super) authority_rotates: bool,
 }
 
+/// The names of a kubeconfig's entries, in their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Entries {
+    /// Contexts, each with its cluster's name.
+    pub contexts: Vec<(String, String)>,
+    /// Clusters, each with its server.
+    pub clusters: Vec<(String, String)>,
+    /// Users.
+    pub users: Vec<String>,
+}
+
+/// Reads the names alone: nothing of what they mean is looked at.
+pub(super) fn entries(options: &ConnectOptions, environment: &Environment) -> Result<Entries, ConnectError> {
+    let Kubeconfig { contexts, clusters, auth_infos, .. } = load(options, environment)?;
+    let cluster = |context: Option<Context>| context.map(|context| context.cluster).unwrap_or_default();
+    let server = |cluster: Option<Cluster>| cluster.and_then(|cluster| cluster.server).unwrap_or_default();
+    Ok(Entries {
+        contexts: contexts.into_iter().map(|entry| (entry.name, cluster(entry.context))).collect(),
+        clusters: clusters.into_iter().map(|entry| (entry.name, server(entry.cluster))).collect(),
+        users: auth_infos.into_iter().map(|entry| entry.name).collect(),
+    })
+}
+
 /// Finds the target: kubeconfig files, then the pod's own credentials if those say nothing, then flags on top.
 pub(super) fn resolve(options: &ConnectOptions, environment: &Environment) -> Result<Target, ConnectError> {
     let config = load(options, environment)?;

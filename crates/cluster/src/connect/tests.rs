@@ -88,6 +88,25 @@ impl Home {
 }
 
 #[test]
+fn entries_of_all_files_in_their_order() {
+    let home = Home::new();
+    let entries = kubeconfig::entries(&ConnectOptions::default(), &home.environment(&["first", "second"])).unwrap();
+    let names = |pairs: &[(String, String)]| pairs.iter().map(|(name, of)| format!("{name}={of}")).collect::<Vec<_>>();
+    assert_eq!(
+        names(&entries.contexts),
+        ["plain=plain", "tls=tls", "no-cluster=gone", "no-user=plain", "broken=broken", "second=extra"]
+    );
+    assert_eq!(
+        names(&entries.clusters),
+        ["plain=http://10.0.0.1:8080", "tls=https://10.0.0.2:6443", "broken=", "extra=https://10.0.0.3"]
+    );
+    assert_eq!(entries.users, ["admin", "robot", "basic"]);
+    let alone = ConnectOptions { kubeconfig: Some(home.path("second")), ..ConnectOptions::default() };
+    let entries = kubeconfig::entries(&alone, &home.environment(&["first"])).unwrap();
+    assert_eq!(names(&entries.contexts), ["second=extra"]);
+}
+
+#[test]
 fn kubeconfigs_contexts_and_namespaces_resolve_as_in_kubectl() {
     #[track_caller]
     fn check(environment: &Environment, options: &ConnectOptions, expected: &str) {

@@ -160,7 +160,8 @@ impl Guard {
                 self.tracks.iter_mut().for_each(|track| track.take_in_deletion(&pod, &answer, self.now));
             }
             Input::LookedUp { wanted, found } => {
-                self.tracks.iter_mut().for_each(|track| track.take_in_look(&wanted, &found));
+                let told = self.tracks.iter_mut().filter_map(|track| track.take_in_look(&wanted, &found));
+                self.actions.extend(told.map(Action::Tell));
             }
             Input::LogRead { pod, container, lines } => {
                 let told = self.tracks.iter_mut().find_map(|track| track.take_in_log(&pod, &container, &lines));

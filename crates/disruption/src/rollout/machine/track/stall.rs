@@ -152,15 +152,26 @@ impl Track {
         self.change(Change::Undo(to), 0, subject, surroundings, actions);
     }
 
-    /// Takes in whether an object is there that a target needs.
-    pub(in crate::rollout::machine) fn take_in_look(&mut self, wanted: &Wanted, found: &Result<bool, String>) {
-        let Stage::Checking { open, .. } = &mut self.stage else { return };
+    /// Takes in whether an object is there that a target needs. What nobody may look at is not known to be missing.
+    pub(in crate::rollout::machine) fn take_in_look(
+        &mut self,
+        wanted: &Wanted,
+        found: &Result<bool, String>,
+    ) -> Option<Event> {
+        let Stage::Checking { open, .. } = &mut self.stage else { return None };
         if !open.remove(wanted) {
-            return;
+            return None;
         }
-        // What nobody may look at is not known to be missing.
-        if found == &Ok(false) {
-            self.absent.push(wanted.clone());
+        match found {
+            Ok(true) => None,
+            Ok(false) => {
+                self.absent.push(wanted.clone());
+                None
+            }
+            Err(message) => {
+                let message = format!("whether there is the {wanted} that the target names is not known: {message}");
+                self.note(message)
+            }
         }
     }
 
@@ -181,9 +192,15 @@ impl Track {
             }
             Err(message) => {
                 let message = format!("the log of container {container:?} cannot be read: {message}");
-                self.told.notes.insert(message.clone()).then_some(Event::Noted { workload: Some(workload), message })
+                self.note(message)
             }
         }
+    }
+
+    /// Says something about the workload, once.
+    fn note(&mut self, message: String) -> Option<Event> {
+        let workload = self.workload.clone();
+        self.told.notes.insert(message.clone()).then_some(Event::Noted { workload: Some(workload), message })
     }
 
     pub(super) fn not_undone(&mut self, message: String, subject: &Subject<'_>, surroundings: &Surroundings<'_>) {

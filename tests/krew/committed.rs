@@ -79,6 +79,18 @@ async fn krews_own_validator_accepts_the_manifests() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_readme_installs_the_archives_of_this_version() -> Result<()> {
+    let readme = read("README.md")?;
+    for plugin in &PLUGINS {
+        let archive = plugin.archive(&Release::current().version, &PLATFORMS[0]);
+        let command =
+            format!("kubectl krew install --manifest=plugins/{}.yaml --archive=dist/{archive}\n", plugin.name);
+        assert!(readme.contains(&command), "{command}");
+    }
+    Ok(())
+}
+
 /// What the bot does with a template: it puts the tag in, then URL and sum of each archive, in two lines.
 fn as_the_bot_renders(template: &str, release: &packed::Packed) -> String {
     let version = &release.release.version;
@@ -86,8 +98,8 @@ fn as_the_bot_renders(template: &str, release: &packed::Packed) -> String {
         let line = line.replace("{{ .TagName }}", version);
         let Some((indent, call)) = line.split_once("{{addURIAndSha \"") else { return format!("{line}\n") };
         let uri = call.strip_suffix("\" .TagName }}").expect("a call with the tag");
-        let archive =
-            fs::read(release.dir.path().join(uri.rsplit('/').next().unwrap())).expect("an archive of that name");
+        let (_, name) = uri.rsplit_once('/').expect("a URL");
+        let archive = fs::read(release.dir.path().join(name)).expect("an archive of that name");
         format!("{indent}uri: {uri}\n    sha256: {}\n", xtask::archive::sha256(&archive))
     });
     lines.collect::<Vec<_>>().concat()

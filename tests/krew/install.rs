@@ -49,6 +49,7 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
         let name = plugin.name;
         let output = krew.kubectl(&from_files(real(), plugin, here()).each_ref().map(String::as_str)).output().await?;
         assert_eq!(output.code, Some(0), "{output}");
+        let caveats = output.stderr.clone();
         for said in
             [format!("Installing plugin: {name}"), format!("Installed plugin: {name}"), format!("\tkubectl {name}\n")]
         {
@@ -63,6 +64,17 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
 
         let output = krew.kubectl(&[name, "version"]).output().await?;
         assert_eq!((output.code, output.stdout.contains(env!("CARGO_PKG_VERSION"))), (Some(0), true), "{output}");
+        // What krew says after the installation.
+        let command = advised(&caveats).context("no command in the caveats")?;
+        let output = krew.kubectl(&command.split_whitespace().skip(1).collect::<Vec<_>>()).output().await?;
+        assert_eq!(output.code, Some(0), "{output}");
+        let completer = format!("kubectl_complete-{}", name.replace('-', "_"));
+        assert_eq!(
+            fs::canonicalize(krew.path(&format!("bin/{completer}")))?,
+            fs::canonicalize(krew.path(&krew.linked(&binary)?))?
+        );
+        let output = krew.kubectl(&["__complete", name, "ver"]).output().await?;
+        assert!(output.stdout.starts_with("version\t"), "{output}");
         let output = krew.kubectl(&[name, "--no-such-flag"]).output().await?;
         assert_eq!(output.code, Some(1), "{output}");
     }
@@ -73,13 +85,21 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
 
     let output = krew.kubectl(&["krew", "uninstall", "safe-drain", "rollout-guard"]).output().await?;
     assert_eq!(output.code, Some(0), "{output}");
-    for dir in ["bin", "receipts", "store"] {
+    // krew takes back what it has placed; the completers are ours.
+    assert_eq!(krew.names("bin")?, ["kubectl_complete-rollout_guard", "kubectl_complete-safe_drain"]);
+    for dir in ["receipts", "store"] {
         assert_eq!(krew.names(dir)?, Vec::<String>::new(), "{dir}");
     }
     let output = krew.kubectl(&["safe-drain", "version"]).output().await?;
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.contains("unknown command \"safe-drain\""), "{output}");
     Ok(())
+}
+
+/// The line of krew's caveats that is a command; krew frames them with bars.
+fn advised(said: &str) -> Option<&str> {
+    let lines = said.lines().map(|line| line.trim_matches(|char: char| "|\\/ \t".contains(char)));
+    lines.filter(|line| line.starts_with("kubectl ") && line.contains(" completion ")).next_back()
 }
 
 #[tokio::test]
@@ -124,7 +144,7 @@ async fn every_platform_is_installed_and_its_link_is_the_one_that_kubectl_looks_
             let output = run.env("KREW_OS", platform.os).env("KREW_ARCH", platform.arch).output().await?;
             assert_eq!(output.code, Some(0), "{output}");
             let binary = plugin.binary(platform);
-            assert_eq!(binary.ends_with(".exe"), platform.os == "windows");
+            assert_eq!(binary.split_once('.').is_some_and(|(_, suffix)| suffix == "exe"), platform.os == "windows");
             let installed = krew.path(&krew.linked(&binary)?);
             let script = fs::read_to_string(&installed)?;
             assert_eq!(
@@ -152,7 +172,7 @@ async fn the_validator_of_the_index_downloads_and_installs_every_platform() -> R
 }
 
 #[tokio::test]
-async fn this_repository_is_an_index_that_upgrades_come_from() -> Result<()> {
+async fn upgrades_come_from_an_index() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("http://{}", listener.local_addr()?);
     let [old, new] = [packed::stand_in("v1.0.0", &url)?, packed::stand_in("v1.1.0", &url)?];

@@ -181,6 +181,7 @@ fn is_clean(path: &str) -> bool {
 }
 
 /// Every rule is seen broken once: a table of one change each to a manifest that keeps them all.
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::packed;

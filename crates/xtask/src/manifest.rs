@@ -91,7 +91,10 @@ spec:
   homepage: {repository}
   shortDescription: {short_description}
   description: |
-{}  platforms:
+{}  caveats: |
+    To complete its arguments in the shell, run once:
+      kubectl {name} completion --install
+  platforms:
 ",
         indented.concat()
     )

@@ -52,6 +52,18 @@ pub async fn is_there(connection: &Connection, wanted: &Wanted) -> Result<bool, 
     }
 }
 
+/// The `HorizontalPodAutoscaler`s of a namespace as the server gives them. None where they cannot be read: nothing is
+/// decided by them.
+pub async fn autoscalers(connection: &Connection, namespace: &str) -> Vec<Value> {
+    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
+    let Ok(request) = Request::get(path).body(Vec::new()) else { return Vec::new() };
+    let list = connection.client().request::<Value>(request);
+    match connection.call("list horizontalpodautoscalers", list).await {
+        Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
 /// The last lines that a container wrote, oldest first. Where the container before its last restart is meant and left
 /// nothing, those of the one after it.
 ///

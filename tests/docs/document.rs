@@ -105,7 +105,8 @@ impl Document {
                     }
                     // bash asks so for the rest of a command.
                     (None, Some(rest), Some([.., step])) if step.output.is_empty() => {
-                        step.command += &format!("\n{rest}");
+                        step.command.push('\n');
+                        step.command.push_str(rest);
                         step.output = number + 1..number + 1;
                     }
                     (None, _, Some([.., step])) => step.output.end = number + 1,
@@ -118,7 +119,7 @@ impl Document {
 
     /// The text of some lines.
     pub(crate) fn text(&self, lines: Range<usize>) -> String {
-        self.lines[lines].iter().map(|line| format!("{line}\n")).collect()
+        self.lines[lines].iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 }
 

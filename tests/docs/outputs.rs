@@ -1,6 +1,6 @@
 //! The `console` blocks of the documents print what is written there.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Context, Result};
 use lab::{Lab, lesson};
@@ -52,7 +52,7 @@ async fn check(document: &mut Document, environment: &[(&str, &str)], path: &[&P
         }
         let (name, line) = (&document.name, step.output.start);
         let (old, new) = (shape(&written).join("\n"), shape(&output).join("\n"));
-        differences += &format!("\n{name}:{line}: $ {}\n--- written\n{old}\n--- printed\n{new}\n", step.command);
+        writeln!(differences, "\n{name}:{line}: $ {}\n--- written\n{old}\n--- printed\n{new}", step.command)?;
         if is_update() {
             document.replace(step.output, &output)?;
         }

@@ -1,13 +1,13 @@
 //! Runs the commands of a document one after the other, as somebody would who types them into one bash.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::document::{Step, root};
 
 /// How long all commands of a document may take.
-const LIMIT: Duration = Duration::from_mins(10);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What the commands print, stdout and stderr as they come, each with a last line `exit code N` if it isn't 0.
 pub(crate) async fn run(steps: &[Step], environment: &[(&str, &str)], path: &[&Path]) -> Result<Vec<String>> {
@@ -18,7 +18,7 @@ pub(crate) async fn run(steps: &[Step], environment: &[(&str, &str)], path: &[&P
     let mut script = format!("cd {}\n", place.path().display());
     for (number, Step { command, output: _ }) in steps.iter().enumerate() {
         let (printed, code) = (printed(number), code(number));
-        script += &format!("exec >{} 2>&1\n{command}\necho $? >{}\n", printed.display(), code.display());
+        writeln!(script, "exec >{} 2>&1\n{command}\necho $? >{}", printed.display(), code.display())?;
     }
     // What a command has left in the background.
     script += "kill $(jobs -p) 2>/dev/null\nexit 0\n";

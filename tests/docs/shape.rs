@@ -62,7 +62,7 @@ pub(crate) fn shape(output: &str) -> Vec<String> {
 }
 
 fn regex(pattern: &str) -> Regex {
-    Regex::new(pattern).unwrap()
+    Regex::new(pattern).expect("a pattern of this file")
 }
 
 #[test]

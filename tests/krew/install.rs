@@ -98,8 +98,8 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
 
 /// The line of krew's caveats that is a command; krew frames them with bars.
 fn advised(said: &str) -> Option<&str> {
-    let lines = said.lines().map(|line| line.trim_matches(|char: char| "|\\/ \t".contains(char)));
-    lines.filter(|line| line.starts_with("kubectl ") && line.contains(" completion ")).next_back()
+    let mut lines = said.lines().map(|line| line.trim_matches(|char: char| "|\\/ \t".contains(char)));
+    lines.rfind(|line| line.starts_with("kubectl ") && line.contains(" completion "))
 }
 
 #[tokio::test]

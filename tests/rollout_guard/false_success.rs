@@ -74,6 +74,9 @@ async fn check(world: &World, flags: &[&str], code: &str, message: &str, path: &
         event["message"].as_str().is_some_and(|said| said.contains("pods updated and available; must stay good for "))
     });
     assert!(was_complete, "it was found in the stability window: {output}");
+    // No kubelet of the lab hands logs out, which takes one clause to say.
+    let note = events.iter().find_map(|event| event["message"].as_str().filter(|_| event["type"] == "Noted"));
+    assert!(note.is_some_and(|said| said.starts_with("the log of container ") && said.len() < 100), "{note:?}");
     let end = &result["rollouts"][0];
     assert_eq!(end["outcome"], "Undone", "{output}");
     let cause = (&end["cause"]["code"], &end["cause"]["paths"][0]["path"]);

@@ -10,6 +10,7 @@ mod good;
 mod history;
 mod input;
 mod interrupted;
+mod kubectl;
 mod odd;
 mod probe;
 mod recorder;

@@ -74,3 +74,23 @@ async fn what_the_last_good_version_needs_is_looked_up_first() -> Result<()> {
     assert!(!world.requests().await?.iter().any(lab::audit::Request::changes), "something was written");
     Ok(())
 }
+
+/// Nobody listens there: no proof against the version, and none that it is good.
+#[tokio::test]
+async fn a_probe_that_nobody_ever_answers() -> Result<()> {
+    let world = lab::shared()?.world("probe-never").await?;
+    world.node("a").create().await?;
+    world.deployment("web").replicas(2).image("nginx:1.16.1").create().await?;
+    world.ready("deployment/web").await?;
+    world.set_image("deployment/web", "nginx:1.17.0").await?;
+    let output =
+        guard(&world, &["deployment/web", "--stable-for", "1s", "--probe", "http://127.0.0.1:1/", "--undo-on=any"]);
+    let output = output.await?;
+    assert_eq!(output.code, Some(9), "{output}");
+    let why = "all pods are Ready, but no request to http://127.0.0.1:1/ succeeded: ";
+    assert!(output.stdout.contains(&format!("NOT UNDONE: {why}")), "{output}");
+    assert!(output.stderr.contains(&format!("note: deployment/web: {why}")), "{output}");
+    assert!(output.stderr.contains("hint: see whether the probe's URL is right"), "{output}");
+    assert!(!world.requests().await?.iter().any(lab::audit::Request::changes), "something was written");
+    Ok(())
+}

@@ -1,12 +1,16 @@
 //! `run`: a command's changes are guarded, and nothing else.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 use lab::{Output, Run, World, audit::Request};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use crate::runner::{changes, documents, image, program};
+use crate::{
+    rivals::until_image,
+    runner::{changes, documents, image, program},
+};
 
 const GOOD: &str = "registry.test/app:1";
 const BAD: &str = "registry.test/app:sim-imagepull";
@@ -171,5 +175,94 @@ async fn what_the_command_creates_is_guarded() -> Result<()> {
     assert_eq!(output.code, Some(9), "{output}");
     assert!(!output.stderr.contains("NotFound"), "{output}");
     assert_eq!(changes(&world).await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What must not be undone, or what may not be, is told before the command runs.
+#[tokio::test]
+async fn nothing_runs_that_could_not_be_undone() -> Result<()> {
+    let world = three("run-refused").await?;
+    let read = ["get", "list", "watch"];
+    let rules = [
+        lab::rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets", "controllerrevisions"], &read),
+        lab::rule("", &["pods", "events"], &read),
+    ];
+    let user = world.user("reader", &rules).await?;
+    let command = ["--", "echo", "it ran"];
+    let args = [&["-n", &world.namespace, "run", "deployment/web"], &command[..]].concat();
+    let output = lab::run(&program()?).kubeconfig(&user).args(args).output().await?;
+    assert_eq!((output.code, output.stdout.as_str()), (Some(11), ""), "{output}");
+    assert!(output.stderr.starts_with("error: forbidden: you cannot patch resource \"deployments.apps\""), "{output}");
+    assert!(output.stderr.contains("hint: the command was not run; "), "{output}");
+
+    world.annotate("deployment/web", "argocd.argoproj.io/tracking-id", Some("shop:apps/Deployment:shop/web")).await?;
+    for selection in [&[][..], &["deployment/web"], &["--all"]] {
+        let output = run(&world, &[selection, &command].concat()).await?;
+        assert_eq!((output.code, output.stdout.as_str()), (Some(3), ""), "{output}");
+        let message = "error: deployment/web is managed by Argo CD, which would revert an undo\n";
+        assert!(output.stderr.starts_with(message), "{output}");
+    }
+    let (output, _, result) = run_json(&world, &[&["deployment/web"], &command[..]].concat()).await?;
+    assert_eq!((output.code, &result["rollouts"][0]["outcome"]), (Some(3), &json!("Blocked")), "{result:#}");
+    // Nobody asked for another one.
+    let output = run(&world, &[&["deployment/api"], &command[..]].concat()).await?;
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "it ran\n"), "{output}");
+    let output = run(&world, &[&["--on-stall=report"], &command[..]].concat()).await?;
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), "it ran\n"), "{output}");
+    // What appears is looked at afterwards.
+    let script = format!(
+        "kubectl -n {0} create deployment new --image={BAD} && \
+         kubectl -n {0} annotate deployment new argocd.argoproj.io/tracking-id=shop:apps/Deployment:shop/new",
+        world.namespace
+    );
+    let output = run(&world, &["deployment/new", "--", "sh", "-c", &script]).await?;
+    assert_eq!(output.code, Some(3), "{output}");
+    assert!(output.stderr.contains("error: deployment/new is managed by Argo CD"), "{output}");
+    assert_eq!(changes(&world).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_while_the_command_runs_says_what_stands() -> Result<()> {
+    let world = three("run-ctrl-c").await?;
+    let script = format!("kubectl -n {} set image deployment/web main={BAD} && sleep 2; exit 4", world.namespace);
+    let running = prepare(&world, &["deployment/web", "-o", "json", "--", "sh", "-c", &script])?.start()?;
+    until_image(&world, BAD).await?;
+    running.interrupt()?;
+    let output = running.end().await?;
+    let (events, result) = documents(&output)?;
+    assert_eq!((output.code, &result["exitCode"], events.len()), (Some(130), &json!(130), 0), "{output}");
+    let reason = "interrupted: the command sh has ended: exit code 4; what it has changed is not guarded, and nothing \
+                  was undone";
+    assert_eq!((&result["reason"], &result["rollouts"]), (&json!(reason), &json!([])), "{output}");
+    let said = format!(
+        "interrupted: waiting for the command sh to end, which is not guarded\nerror: {reason}\n\
+         hint: kubectl rollout-guard -n {} status deployment/web\n",
+        world.namespace
+    );
+    assert!(output.stderr.ends_with(&said), "{output}");
+    assert_eq!(changes(&world).await?, Vec::<String>::new());
+    assert_eq!(image(&world, "deployment/web").await?, BAD);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_twice_leaves_the_command_alone() -> Result<()> {
+    let world = three("run-ctrl-c-twice").await?;
+    let files = tempfile::tempdir()?;
+    let begun = files.path().join("begun");
+    let script = format!("exec >/dev/null 2>&1; touch {}; exec sleep 20", begun.display());
+    let running = prepare(&world, &["--", "sh", "-c", &script])?.start()?;
+    while !begun.exists() {
+        sleep(Duration::from_millis(20)).await;
+    }
+    running.interrupt()?;
+    // Two at one moment are one.
+    sleep(Duration::from_millis(300)).await;
+    running.interrupt()?;
+    let output = running.end().await?;
+    assert_eq!(output.code, Some(130), "{output}");
+    assert!(output.elapsed < Duration::from_secs(15), "{output}");
+    assert!(output.stderr.contains("error: interrupted: the command sh goes on without us; "), "{output}");
     Ok(())
 }

@@ -3,10 +3,14 @@
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::DeleteParams};
-use lab::{World, audit::Request};
+use lab::{
+    World,
+    audit::Request,
+    proxy::{Fault, Rule},
+};
 use serde_json::{Value, json};
 
-use crate::runner::{changes, documents, guard, guard_json};
+use crate::runner::{changes, documents, guard, guard_as, guard_json};
 
 const GOOD: &str = "registry.test/app:1";
 const BAD: &str = "registry.test/app:sim-imagepull";
@@ -174,5 +178,52 @@ async fn what_somebody_must_delete_is_named() -> Result<()> {
     let (output, _, _) = guard_json(&world, &["statefulset/db", "--stable-for", "2s"]).await?;
     assert_eq!(output.code, Some(0), "{output}");
     assert_eq!(changes(&world).await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A StatefulSet whose highest pod holds up all others.
+async fn trapped(name: &str) -> Result<World> {
+    let world = lab::shared()?.world(name).await?;
+    world.node("a").create().await?;
+    world.stateful_set("db").replicas(2).create().await?;
+    world.ready("statefulset/db").await?;
+    world.set_image("statefulset/db", BAD).await?;
+    until_image(&world, "db-1", BAD).await?;
+    Ok(world)
+}
+
+#[tokio::test]
+async fn who_may_not_delete_the_pod_is_told_before_anything_is_done() -> Result<()> {
+    let world = trapped("trap-rights").await?;
+    let read = ["get", "list", "watch"];
+    let rules = [
+        lab::rule("", &["pods", "events"], &read),
+        lab::rule("apps", &["controllerrevisions"], &read),
+        lab::rule("apps", &["statefulsets"], &["get", "list", "watch", "patch"]),
+    ];
+    let user = world.user("patcher", &rules).await?;
+    let output = guard_as(&world, &user, &["statefulset/db"]).await?;
+    assert_eq!(output.code, Some(11), "{output}");
+    assert!(output.stderr.starts_with("error: forbidden: you cannot delete resource \"pods\" in "), "{output}");
+    assert!(world.requests_by("patcher").await?.iter().all(|request| !request.changes()), "something was written");
+    Ok(())
+}
+
+/// A policy, or a right that is taken away meanwhile.
+#[tokio::test]
+async fn a_deletion_that_is_refused() -> Result<()> {
+    let world = trapped("trap-refused").await?;
+    let message = "pods \"db-1\" is forbidden: nobody deletes pods here";
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": message});
+    let proxy = world.proxy([Rule::new("DELETE", "/pods/", 9, Fault::Answer(403, status))]).await?;
+    let output = guard_as(&world, &proxy.kubeconfig(), &["statefulset/db", "-o", "json"]).await?;
+    let (_, result) = documents(&output)?;
+    assert_eq!((output.code, &result["rollouts"][0]["outcome"]), (Some(8), &json!("UndoFailed")), "{output}");
+    let reason = result["reason"].as_str().unwrap_or_default();
+    let expected = format!("undone to revision 1, but pod db-1 must be deleted by hand: {message}");
+    assert!(reason.ends_with(&expected), "{reason}");
+    assert_eq!(result["next"], json!([format!("kubectl -n {} delete pod db-1", world.namespace)]));
+    assert_eq!(changes(&world).await?, [format!("patch statefulsets {}/db", world.namespace)]);
     Ok(())
 }

@@ -6,7 +6,7 @@ use kube::{ResourceExt, api::ListParams};
 use lab::{Running, World};
 use serde_json::{Value, json};
 
-use crate::runner::{changes, documents, guard_json, start_json, until_watching};
+use crate::runner::{changes, documents, guard, guard_json, start_json, until_watching};
 
 /// Begins a guard, and waits until it watches.
 async fn begin(world: &World, args: &[&str]) -> Result<Running> {
@@ -176,5 +176,9 @@ async fn an_autoscaler_that_takes_replicas_away() -> Result<()> {
     assert_eq!(numbers, [2, 2, 2, 0].map(Some), "{output}");
     assert_eq!(world.workload("deployment/web").await?["spec"]["replicas"], 2);
     assert_eq!(changes(&world).await?, Vec::<String>::new());
+
+    let output = guard(&world, &["deployment/web", "--stable-for", "1s"]).await?;
+    let note = "note: deployment/web is scaled by HorizontalPodAutoscaler web (1 to 2 pods)\n";
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), note), "{output}");
     Ok(())
 }

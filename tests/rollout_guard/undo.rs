@@ -218,3 +218,26 @@ async fn stateful_sets_and_daemon_sets() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn an_undo_that_is_not_verified_in_time() -> Result<()> {
+    let world = lab::shared()?.world("undo-late").await?;
+    world.node("a").create().await?;
+    world.deployment("web").replicas(2).image(ONE).create().await?;
+    world.ready("deployment/web").await?;
+    world.set_image("deployment/web", "registry.test/app:sim-unready").await?;
+    world.until_pods("a pod of the bad version", |pods| pods.len() == 3).await?;
+    world.set_image("deployment/web", TWO).await?;
+    world.ready("deployment/web").await?;
+    let (output, _, result) =
+        guard_json(&world, &["undo", "deployment/web", "--to-revision=2", "--timeout", "5s"]).await?;
+    assert_eq!(output.code, Some(8), "{output}");
+    let end = &result["rollouts"][0];
+    assert_eq!((&end["outcome"], &end["undo"]["verified"]), (&json!("UndoFailed"), &json!(false)), "{result:#}");
+    let reason = result["reason"].as_str().unwrap_or_default();
+    let expected =
+        "deployment/web: the time is over: revision 2 was brought back, and is not verified: 1 of 2 pods updated";
+    assert!(reason.starts_with(expected), "{reason}");
+    assert_eq!(changes(&world).await?.len(), 1, "it stays as it is");
+    Ok(())
+}

@@ -1,7 +1,6 @@
 //! A plan from a file equals the plan of the cluster that the file was taken from.
 
 use anyhow::{Context, Result};
-use disruption::outcome::Exit;
 use serde_json::{Value, json};
 
 use crate::runner::{document, offline, plan};
@@ -54,31 +53,5 @@ async fn live_and_from_a_file_are_equal() -> Result<()> {
     let (_, live) = plan(&world, &[&a.name]).await?;
     let widgets = live["budgets"].as_array().unwrap().iter().find(|budget| budget["name"] == "w").unwrap();
     assert_eq!((&widgets["expectedPods"], &widgets["disruptionsAllowed"]), (&json!(2), &json!(1)));
-    Ok(())
-}
-
-#[test]
-fn the_readmes_exit_codes_are_ours() -> Result<()> {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"))?;
-    let table: Vec<&str> = readme.lines().skip_while(|line| *line != "| code | means |").skip(2).collect();
-    let rows = table.into_iter().take_while(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n");
-    let mut ours = Exit::BY_PRECEDENCE;
-    ours.sort_by_key(|exit| exit.code());
-    assert_eq!(rows, ours.map(|exit| format!("| {} | {} |", exit.code(), exit.meaning())).join("\n"));
-    assert!(!readme.contains("@BENCH@"), "a table is still to be filled");
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_readme_shows_what_the_example_prints() -> Result<()> {
-    let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let readme = std::fs::read_to_string(root.join("README.md"))?;
-    let block = readme.split("```\n$ kubectl safe-drain ").nth(1).and_then(|rest| rest.split("```").next());
-    let (command, shown) = block.and_then(|block| block.split_once('\n')).context("no plan in the README")?;
-    let example = root.join("examples/shop.yaml").display().to_string();
-    let args: Vec<&str> =
-        command.split(' ').map(|arg| if arg == "examples/shop.yaml" { example.as_str() } else { arg }).collect();
-    let output = offline(&args, "").await?;
-    assert_eq!((output.code, output.stdout.as_str()), (Some(4), shown), "{output}");
     Ok(())
 }

@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{ListParams, Patch, PatchParams, PostParams},
     core::Status,
 };
 use serde_json::{Value, json};
@@ -288,12 +288,13 @@ fn lacks_right(message: &str) -> bool {
         .any(|phrase| message.contains(phrase))
 }
 
-/// The UID of the pod that has this name now, if there is one.
+/// The UID of the pod that has this name now, if there is one. As a list of one, since a drain may list pods but need not
+/// have the right to get them.
 pub async fn read_pod_uid(connection: &Connection, pod: &ObjectName) -> Result<Option<Uid>, Trouble> {
     let api: Api<Pod> = Api::namespaced(connection.client().clone(), &pod.namespace);
-    match connection.call(&format!("get pod {pod}"), api.get_metadata(&pod.name)).await {
-        Ok(found) => Ok(found.metadata.uid.map(Uid)),
-        Err(error) if error.is_not_found() => Ok(None),
+    let params = ListParams::default().fields(&format!("metadata.name={}", pod.name));
+    match connection.call(&format!("list pod {pod}"), api.list_metadata(&params)).await {
+        Ok(found) => Ok(found.items.into_iter().find_map(|pod| pod.metadata.uid).map(Uid)),
         Err(error) => Err(trouble(error).unwrap_or_else(|error| Trouble {
             kind: TroubleKind::ServerError,
             message: error.to_string(),
@@ -535,6 +536,24 @@ mod race_tests {
             matches!(&answer, NodeAnswer::Trouble(trouble) if trouble.kind == TroubleKind::NoAnswer),
             "nobody knows whether it is cordoned: {answer:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_pod_is_read_with_the_right_to_list_alone() {
+        async fn read(uids: &'static [&'static str]) -> Option<Uid> {
+            let service = tower::service_fn(move |request: Request<Body>| async move {
+                let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+                assert_eq!((path, query.contains("metadata.name%3Dweb-1")), ("/api/v1/namespaces/shop/pods", true));
+                let item = |uid| json!({"metadata": {"name": "web-1", "namespace": "shop", "uid": uid}});
+                let items: Vec<Value> = uids.iter().map(item).collect();
+                let list = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+                    "metadata": {"resourceVersion": "1"}, "items": items});
+                Ok::<_, Infallible>(Response::new(Body::from(list.to_string().into_bytes())))
+            });
+            read_pod_uid(&Connection::over(service, "default"), &ObjectName::new("shop", "web-1")).await.unwrap()
+        }
+        assert_eq!(read(&["u2"]).await, Some(Uid("u2".into())));
+        assert_eq!(read(&[]).await, None);
     }
 
     #[tokio::test]

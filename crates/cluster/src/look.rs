@@ -52,11 +52,23 @@ pub async fn is_there(connection: &Connection, wanted: &Wanted) -> Result<bool, 
     }
 }
 
+/// The `HorizontalPodAutoscaler`s of a namespace as the server gives them. None where they cannot be read: nothing is
+/// decided by them.
+pub async fn autoscalers(connection: &Connection, namespace: &str) -> Vec<Value> {
+    let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
+    let Ok(request) = Request::get(path).body(Vec::new()) else { return Vec::new() };
+    let list = connection.client().request::<Value>(request);
+    match connection.call("list horizontalpodautoscalers", list).await {
+        Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
 /// The last lines that a container wrote, oldest first. Where the container before its last restart is meant and left
 /// nothing, those of the one after it.
 ///
 /// # Errors
-/// In words, why there are none.
+/// In one clause, why there are none: an API server that reached no kubelet tells all that it tried, the cause last.
 pub async fn log(
     connection: &Connection,
     pod: &ObjectName,
@@ -67,7 +79,10 @@ pub async fn log(
     if previous && text.as_ref().map_or(true, String::is_empty) {
         text = read_log(connection, pod, container, false).await;
     }
-    text.map(|text| text.lines().map(str::to_owned).collect()).map_err(|error| error.to_string())
+    match text {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) => Err(error.to_string().rsplit(": ").next().unwrap_or_default().to_owned()),
+    }
 }
 
 async fn read_log(connection: &Connection, pod: &ObjectName, container: &str, previous: bool) -> Result<String, Error> {

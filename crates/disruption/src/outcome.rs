@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The exit codes of both plugins. One table: `--help` is made from it, and the README is tested against it.
+/// The exit codes of both plugins. One table: `--help` and docs/exit-codes.md are made from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// Done, or the plan is clear, or a selector matched nothing (which is said).

@@ -16,8 +16,6 @@ pub mod owner;
 pub mod patch;
 mod paths;
 pub mod references;
-#[cfg(test)]
-mod scene;
 pub mod secrets;
 pub mod status;
 pub mod target;

@@ -55,11 +55,11 @@ pub struct Answer {
 
 /// Answers if this process was asked to complete; `None` if it was asked for anything else.
 ///
-/// `live` knows what the cluster has to offer for an argument of the plugin. It has [two seconds](LIMIT), and its errors
+/// `offer` knows what the cluster has to offer for an argument of the plugin. It has [two seconds](LIMIT), and its errors
 /// are not shown: the line that is being typed must stay as it is.
-pub fn run<C: Parser>(live: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static) -> Option<ExitCode> {
+pub fn run<C: Parser>(offer: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static) -> Option<ExitCode> {
     let words = asked(std::env::args_os())?;
-    let answer = answer(&cli::command::<C>(), &words, live);
+    let answer = answer(&cli::command::<C>(), &words, offer);
     Printer::from_process(ColorChoice::Never).out.text(&answer);
     Some(ExitCode::SUCCESS)
 }
@@ -79,7 +79,7 @@ fn asked(arguments: impl IntoIterator<Item = OsString>) -> Option<Vec<String>> {
 fn answer(
     command: &Command,
     words: &[String],
-    live: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static,
+    offer: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static,
 ) -> String {
     let program = command.get_bin_name().unwrap_or_default().replace(' ', "-");
     let agent = user_agent(&program, command.get_version().unwrap_or("dev"));
@@ -87,7 +87,7 @@ fn answer(
     let typed = line.typed.clone();
     let mut answer = known(command, &line, &place);
     if !line.argument.is_empty() && !answer.files {
-        let Answer { candidates, keeps_order, files: _ } = within_limit(line, live);
+        let Answer { candidates, keeps_order, files: _ } = within_limit(line, offer);
         answer.candidates.extend(candidates);
         answer.keeps_order = keeps_order;
     }
@@ -107,7 +107,7 @@ fn known(command: &Command, line: &Line, place: &Place<'_>) -> Answer {
         }
     };
     let files = argument.is_some_and(|it| matches!(it.get_value_hint(), ValueHint::AnyPath | ValueHint::FilePath));
-    candidates.extend(argument.into_iter().flat_map(|argument| values(argument)).map(|it| Candidate::new(it, "")));
+    candidates.extend(argument.into_iter().flat_map(values).map(|it| Candidate::new(it, "")));
     Answer { files, ..candidates.into() }
 }
 
@@ -148,18 +148,18 @@ fn values(argument: &Arg) -> Vec<String> {
 }
 
 /// Asks kubeconfig and cluster. The thread is left alone after the limit: a credential plugin may hang.
-fn within_limit(line: Line, live: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static) -> Answer {
+fn within_limit(line: Line, offer: impl AsyncFnOnce(Line) -> Result<Answer, CliError> + Send + 'static) -> Answer {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         // The other end may have given up.
-        let _ = sender.send(runtime.block_on(ask(line, live)));
+        let _ = sender.send(runtime.block_on(ask(line, offer)));
         runtime.shutdown_background();
     });
     receiver.recv_timeout(LIMIT).ok().and_then(Result::ok).unwrap_or_default()
 }
 
-async fn ask(line: Line, live: impl AsyncFnOnce(Line) -> Result<Answer, CliError>) -> Result<Answer, CliError> {
+async fn ask(line: Line, offer: impl AsyncFnOnce(Line) -> Result<Answer, CliError>) -> Result<Answer, CliError> {
     let entries = || connect::entries(&line.connect_options()?).map_err(CliError::from);
     let pairs = |pairs: Vec<(String, String)>| pairs.into_iter().map(|(name, of)| Candidate::new(name, of)).collect();
     let candidates: Vec<Candidate> = match line.argument.as_str() {
@@ -170,7 +170,7 @@ async fn ask(line: Line, live: impl AsyncFnOnce(Line) -> Result<Answer, CliError
             let rows = names(&line.connect()?, Named::Namespaces).await?;
             rows.iter().map(|row| Candidate::new(&row.name, row.cell("Status"))).collect()
         }
-        _ => return live(line).await,
+        _ => return offer(line).await,
     };
     Ok(candidates.into())
 }

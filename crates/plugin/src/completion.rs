@@ -43,12 +43,11 @@ const FUNCTION: &str = "kubectl_PLUGIN";
 /// The link cannot be placed, or something else stands there.
 pub fn run(flags: &CompletionFlags, plugin: &str, shell: &mut Shell) -> Result<Exit, CliError> {
     let name = plugin.replace('-', "_");
-    match flags.shell {
-        Some(of) => shell.printer.out.text(&script(of, &name)),
-        None => {
-            let said = install(&name)?;
-            shell.printer.out.line(said);
-        }
+    if let Some(of) = flags.shell {
+        shell.printer.out.text(&script(of, &name));
+    } else {
+        let said = install(&name)?;
+        shell.printer.out.line(said);
     }
     Ok(Exit::Done)
 }

@@ -60,7 +60,7 @@ pub(crate) async fn guard(
         return refuse(observed, options, &refusal, errors, format, shell);
     }
     if options.on_stall != OnStall::Report {
-        look::note_owners(&observed, shell);
+        look::note_owners(connection, &observed, shell).await;
     }
     let tasks = observed.targets.iter().map(|_| Task::Guard).collect();
     drive(connection, observed, tasks, options, errors, format, shell).await

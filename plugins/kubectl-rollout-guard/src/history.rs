@@ -17,14 +17,15 @@ use plugin::{
     error::CliError,
     printer::Printer,
     shell::Shell,
-    table::{Cell, Table},
+    styles::Styles,
+    table::{Cell, Table, wrap},
     text,
 };
 
 use crate::{
     arguments::HistoryFlags,
     look::{self, Look, targets},
-    report::tell_diff,
+    report::{tell_diff, tell_sentence},
     status::{choose, read},
 };
 
@@ -158,10 +159,11 @@ fn show_revision(
     known.extend(created_at.map(|at| format!("{} old", age(subject.now, at))));
     known.extend(ready.map(|ready| format!("{ready} pods ready")));
     known.extend(Some(version).filter(|version| !version.is_empty()).map(|version| format!("version {version}")));
-    let mut comments = vec![format!("# {}: {}", history.rollout.shown(), known.join(", "))];
-    comments.extend(change_cause.map(|cause| format!("# {cause}")));
-    for comment in comments {
-        let line = printer.out.styles().dim.style(text::one_line(&comment)).to_string();
+    let mut comments = vec![format!("{}: {}", history.rollout.shown(), known.join(", "))];
+    comments.extend(change_cause);
+    let room = printer.out.width().saturating_sub("# ".len());
+    for line in comments.iter().flat_map(|comment| wrap(&text::one_line(comment), room)) {
+        let line = printer.out.styles().dim.style(format!("# {line}")).to_string();
         printer.out.line(line);
     }
     printer.out.text(&text::multi_line(&template::yaml(&entry.revision.template)));
@@ -176,35 +178,59 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
         printer.out.line("No rollout history found.");
         return;
     }
-    let mut table = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES", "CHANGE-CAUSE"]);
-    let styles = printer.out.styles();
-    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    for revision in &revisions {
-        let HistoryRevision { revision: number, version: _, created_at, images, ready, change_cause, marks } = revision;
-        let words: Vec<&str> = marks.iter().map(|mark| mark_word(*mark)).collect();
-        let words = or_dash(words.join(","));
-        let words = match marks.as_slice() {
-            marks if marks.contains(&RevisionMark::Bad) => Cell::styled(words, styles.error),
-            marks if marks.contains(&RevisionMark::LastGood) => Cell::styled(words, styles.good),
-            _ => Cell::from(words),
-        };
-        table.row([
-            number.to_string().into(),
-            created_at.map_or_else(|| "-".to_owned(), |at| age(now, at)).into(),
-            ready.map_or_else(|| "-".to_owned(), |ready| ready.to_string()).into(),
-            words,
-            or_dash(images_shown(images.iter())).into(),
-            change_cause.as_deref().unwrap_or("<none>").into(),
-        ]);
+    let styles = printer.out.styles().clone();
+    let rows: Vec<Vec<[Cell; 5]>> = revisions.iter().map(|revision| rows(revision, now, &styles)).collect();
+    let causes = || revisions.iter().map(|revision| revision.change_cause.as_deref());
+
+    let mut beside = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES", "CHANGE-CAUSE"]);
+    for (rows, cause) in rows.iter().zip(causes()) {
+        for (number, [revision, age, ready, marks, image]) in rows.iter().cloned().enumerate() {
+            let cause = if number == 0 { cause.unwrap_or("<none>") } else { "" };
+            beside.row([revision, age, ready, marks, image, cause.into()]);
+        }
     }
-    printer.out.table(&table);
+    let width = printer.out.width();
+    if beside.render(&Styles::default(), usize::MAX).lines().all(|line| line.chars().count() <= width) {
+        return printer.out.table(&beside);
+    }
+    // No room for all beside the images: each cause stands below its revision.
+    let mut above = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES"]);
+    rows.iter().flatten().cloned().for_each(|row| above.row(row));
+    let text = above.render(&styles, width);
+    let mut lines = text.lines();
+    lines.by_ref().take(1).for_each(|heading| printer.out.line(heading));
+    for (rows, cause) in rows.iter().zip(causes()) {
+        lines.by_ref().take(rows.len()).for_each(|line| printer.out.line(line));
+        if let Some(cause) = cause {
+            tell_sentence(printer, cause);
+        }
+    }
 }
 
-/// Of one container the image alone, of several each with its name.
-fn images_shown<'a>(images: impl ExactSizeIterator<Item = (&'a String, &'a String)>) -> String {
+/// A revision in columns; each further image has a row of its own.
+fn rows(revision: &HistoryRevision, now: Timestamp, styles: &Styles) -> Vec<[Cell; 5]> {
+    let HistoryRevision { revision: number, version: _, created_at, images, ready, change_cause: _, marks } = revision;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let words: Vec<&str> = marks.iter().map(|mark| mark_word(*mark)).collect();
+    let words = or_dash(Some(words.join(",")).filter(|words| !words.is_empty()));
+    let words = match marks.as_slice() {
+        marks if marks.contains(&RevisionMark::Bad) => Cell::styled(words, styles.error),
+        marks if marks.contains(&RevisionMark::LastGood) => Cell::styled(words, styles.good),
+        _ => Cell::from(words),
+    };
     let is_alone = images.len() == 1;
-    let shown = images.map(|(name, image)| if is_alone { image.clone() } else { format!("{name}={image}") });
-    shown.collect::<Vec<_>>().join(",")
+    let image = |(name, image): (&String, &String)| if is_alone { image.clone() } else { format!("{name}={image}") };
+    let mut images = images.iter().map(image);
+    let first = [
+        number.to_string().into(),
+        or_dash(created_at.map(|at| age(now, at))).into(),
+        or_dash(ready.map(|ready| ready.to_string())).into(),
+        words,
+        or_dash(images.next()).into(),
+    ];
+    let further =
+        |image: String| std::array::from_fn(|column| if column == 4 { image.as_str().into() } else { Cell::default() });
+    [first].into_iter().chain(images.map(further)).collect()
 }
 
 pub(crate) const fn mark_word(mark: RevisionMark) -> &'static str {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cluster::{
     connect::Connection,
+    look::autoscalers,
     observe::rollouts::{ObservedRollouts, WantedRollouts, observe_rollouts},
     rights,
 };
@@ -100,9 +101,14 @@ pub(crate) async fn refusal(
     }
 }
 
-/// Notes which tools will not know of an undo.
-pub(crate) fn note_owners(observed: &ObservedRollouts, shell: &mut Shell) {
+/// Notes which tools will not know of an undo, and which autoscalers change numbers of pods meanwhile.
+pub(crate) async fn note_owners(connection: &Connection, observed: &ObservedRollouts, shell: &mut Shell) {
+    let autoscalers = autoscalers(connection, connection.namespace()).await;
     for rollout in targets(observed) {
+        if let Some(autoscaler) = owner::scaled_by(rollout, &autoscalers) {
+            let shown = rollout.shown();
+            shell.printer.err.line(format_args!("note: {shown} is scaled by {autoscaler}"));
+        }
         if let Some(managed) = owner::managed_by(rollout) {
             let (shown, name, way) = (rollout.shown(), managed.name(), managed.way());
             shell.printer.err.line(format_args!("note: {shown} is managed by {name}: {way}"));

@@ -136,7 +136,7 @@ mod tests {
         fn check(words: &[&str], typed: &str, expected: Option<&str>) {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
             let form = form(&Line { words, typed: typed.to_owned(), ..Line::default() }).map(|form| match form {
-                Form::Slashed(types) => types.into_iter().map(|(word, _)| word + "/").collect::<Vec<_>>().join(" "),
+                Form::Slashed(all) => all.into_iter().map(|(word, _)| word + "/").collect::<Vec<_>>().join(" "),
                 Form::Bare(kinds) => kinds.into_iter().map(RolloutKind::plural).collect::<Vec<_>>().join(" "),
             });
             assert_eq!(form.as_deref(), expected, "{typed}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use disruption::{
+    diagnose::Code,
     document::{ProbeResult, in_seconds},
     rollout::{
         document::{
@@ -112,7 +113,7 @@ struct WarningDocument<'a> {
 }
 
 /// What stands below a line of an event is indented so far.
-const INDENT: &str = "  ";
+pub(crate) const INDENT: &str = "  ";
 
 /// So many pods of a stalled rollout are shown to people.
 const MOST_PODS: usize = 10;
@@ -165,6 +166,8 @@ impl<'a> Reporter<'a> {
                 self.say(workload, &format!("{revision}: {}", images.join(" ")));
             }
             Event::Progressed { workload, counts: _, message } => self.say(workload, message),
+            // The probe's own line says it, once for all workloads.
+            Event::FindingSeen { finding, .. } if finding.code == Code::ProbeFailed.as_str() => {}
             Event::FindingSeen { workload, finding } => {
                 self.say(workload, &format!("{}{}", finding.message, place(finding)));
             }
@@ -222,9 +225,9 @@ impl<'a> Reporter<'a> {
             others => format!(" (and {others} more findings)"),
         };
         self.say_under(workload, &word, &format!("{code}: {message}{others}"));
-        tell_changes(self.printer, INDENT, *changed, paths);
+        tell_changes(self.printer, *changed, paths);
         if let Some(probe) = probe {
-            self.printer.out.line(format_args!("{INDENT}{}", harmless(probe)));
+            tell_sentence(self.printer, probe);
         }
         self.tell_pods(pods);
         for warning in warnings {
@@ -288,6 +291,15 @@ pub(crate) fn harmless(text: &str) -> String {
     text::one_line(&without_tokens(text)).into_owned()
 }
 
+/// Prints a sentence below a line, in as many lines as it takes.
+pub(crate) fn tell_sentence(printer: &mut Printer, sentence: &str) {
+    let room = printer.out.width().saturating_sub(2 * INDENT.len());
+    for (number, line) in wrap(&harmless(sentence), room).iter().enumerate() {
+        let further = if number > 0 { INDENT } else { "" };
+        printer.out.line(format_args!("{INDENT}{further}{line}"));
+    }
+}
+
 /// Prints what helps on.
 pub(crate) fn tell_next(printer: &mut Printer, next: &str) {
     let word = printer.err.styles().hint.style("hint:").to_string();
@@ -295,18 +307,17 @@ pub(crate) fn tell_next(printer: &mut Printer, next: &str) {
 }
 
 /// Prints what the rollout changed of a cause.
-pub(crate) fn tell_changes(printer: &mut Printer, indent: &str, changed: Option<bool>, paths: &[ChangedPath]) {
+pub(crate) fn tell_changes(printer: &mut Printer, changed: Option<bool>, paths: &[ChangedPath]) {
     let value = |value: &Option<serde_json::Value>| match value {
         None => "nothing".to_owned(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
     for ChangedPath { path, before, after } in paths {
-        let line = format!("changed by this rollout: {path} {} -> {}", value(before), value(after));
-        printer.out.line(format_args!("{indent}{}", harmless(&line)));
+        tell_sentence(printer, &format!("changed by this rollout: {path} {} -> {}", value(before), value(after)));
     }
     if changed == Some(false) {
-        printer.out.line(format_args!("{indent}not changed by this rollout"));
+        tell_sentence(printer, "not changed by this rollout");
     }
 }
 

@@ -18,12 +18,12 @@ use disruption::{
     },
 };
 use jiff::Timestamp;
-use plugin::{error::CliError, printer::Printer, shell::Shell, styles::Styles};
+use plugin::{error::CliError, printer::Printer, shell::Shell, styles::Styles, table::wrap};
 
 use crate::{
     arguments::StatusFlags,
     look::{Look, look as look_at, targets},
-    report::{harmless, shown, tell_changes, tell_diff, tell_next},
+    report::{INDENT, harmless, shown, tell_changes, tell_diff, tell_next, tell_sentence},
 };
 
 pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, CliError> {
@@ -130,26 +130,24 @@ fn render(printer: &mut Printer, status: &RolloutStatus) {
         exit_code: _,
     } = status;
     let is_wrong = matches!(phase, RolloutPhase::Stalled | RolloutPhase::Blocked);
-    let word = phase_word(printer.out.styles(), *phase);
     let revision = revision.map(|number| format!(" revision {number}")).unwrap_or_default();
     let title = format!("{}{revision}", shown(workload));
     match cause.as_ref().filter(|_| is_wrong) {
-        None => printer.out.line(format_args!("{}: {word}: {}", harmless(&title), harmless(message))),
+        None => tell_phase(printer, &title, *phase, &format!(": {message}")),
         Some(RolloutCause { code, class: _, message, changed, paths }) => {
-            let why = format!("{code}: {message}");
-            printer.out.line(format_args!("{}: {word} {}", harmless(&title), harmless(&why)));
-            tell_changes(printer, INDENT, *changed, paths);
-            printer.out.line(format_args!("{INDENT}{}", counted(counts)));
+            tell_phase(printer, &title, *phase, &format!(" {code}: {message}"));
+            tell_changes(printer, *changed, paths);
+            tell_sentence(printer, &counted(counts));
         }
     }
     let is_told = |finding: &&RolloutFinding| {
         is_wrong && cause.as_ref().is_some_and(|it| (&it.code, &it.message) == (&finding.code, &finding.message))
     };
     for line in folded(findings.iter().filter(|finding| !is_told(finding))) {
-        printer.out.line(format_args!("{INDENT}{}", harmless(&line)));
+        tell_sentence(printer, &line);
     }
     if let (Some(UndoTarget { revision: _, why, diff }), true) = (undo_target, is_wrong) {
-        printer.out.line(format_args!("{INDENT}an undo would go back to {}", harmless(why)));
+        tell_sentence(printer, &format!("an undo would go back to {why}"));
         tell_diff(printer, diff);
     }
     for next in next {
@@ -157,10 +155,17 @@ fn render(printer: &mut Printer, status: &RolloutStatus) {
     }
 }
 
-/// What stands below the first line is indented so far.
-const INDENT: &str = "  ";
+/// The first line: of which workload, the phase, and what there is to say of it.
+fn tell_phase(printer: &mut Printer, title: &str, phase: RolloutPhase, what: &str) {
+    let (word, styled) = phase_word(printer.out.styles(), phase);
+    let room = printer.out.width().saturating_sub(INDENT.len());
+    let text = wrap(&harmless(&format!("{title}: {word}{what}")), room).join(&format!("\n{INDENT}"));
+    // The names before it have no capitals.
+    printer.out.line(text.replacen(word, &styled, 1));
+}
 
-fn phase_word(styles: &Styles, phase: RolloutPhase) -> String {
+/// The word for a phase, without and with its style.
+fn phase_word(styles: &Styles, phase: RolloutPhase) -> (&'static str, String) {
     let (style, word) = match phase {
         RolloutPhase::Complete => (styles.good, "COMPLETE"),
         RolloutPhase::Progressing => (styles.warning, "PROGRESSING"),
@@ -170,7 +175,7 @@ fn phase_word(styles: &Styles, phase: RolloutPhase) -> String {
         RolloutPhase::Superseded => (styles.error, "SUPERSEDED"),
         RolloutPhase::Gone => (styles.error, "GONE"),
     };
-    style.style(word).to_string()
+    (word, style.style(word).to_string())
 }
 
 fn counted(counts: &RolloutPods) -> String {

@@ -48,6 +48,9 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
     if let Some(refusal) = refusal {
         return guard::refuse(observed, options, &refusal, &errors, flags.output.output, shell);
     }
+    if dry_run == DryRun::None {
+        look::note_owners(&connection, &observed, shell).await;
+    }
     let mut chosen: Vec<(&Rollout, &Revision)> = Vec::new();
     for rollout in targets(&observed) {
         match choose(&observed, rollout, &options) {

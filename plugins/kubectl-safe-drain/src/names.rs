@@ -50,9 +50,6 @@ mod tests {
 
     #[test]
     fn nodes_that_the_command_does_something_about() {
-        let row = |name, status| Row::new(name, [("Status", status)]);
-        let rows =
-            [row("a", "Ready"), row("b", "Ready,SchedulingDisabled"), row("c", "NotReady"), row("plan", "Ready")];
         #[track_caller]
         fn check(rows: &[Row], command: Option<&str>, words: &[&str], typed: &str, expected: &str) {
             let line = Line {
@@ -64,6 +61,9 @@ mod tests {
             let values: Vec<_> = choose(&line, rows).into_iter().map(|candidate| candidate.value).collect();
             assert_eq!(values.join(" "), expected, "{command:?} {words:?} {typed}");
         }
+        let row = |name, status| Row::new(name, [("Status", status)]);
+        let rows =
+            [row("a", "Ready"), row("b", "Ready,SchedulingDisabled"), row("c", "NotReady"), row("plan", "Ready")];
         check(&rows, None, &[], "", "a b c node/plan");
         check(&rows, None, &["a", "node/c"], "", "b node/plan");
         check(&rows, None, &[], "node/", "node/a node/b node/c node/plan");

@@ -2,6 +2,7 @@
 //!
 //! They are programs, not tests: a missed target is printed and ends nothing, since a busy machine can miss any.
 
+mod complete;
 mod drain;
 mod guard;
 mod measure;
@@ -32,6 +33,8 @@ enum Command {
     StartUp,
     /// How long the plan of a node of a live cluster takes, and how many requests
     Plan,
+    /// How long a shell waits for names to complete
+    Complete,
     /// How long real drains take, with requests and memory
     Drain,
     /// How long a guard takes to its verdict and back, with requests and memory
@@ -54,10 +57,11 @@ fn main() -> Result<()> {
     let benchmarks: &[fn() -> Result<Table>] = match command {
         Some(Command::StartUp) => &[start_up::run],
         Some(Command::Plan) => &[plan::run],
+        Some(Command::Complete) => &[complete::run],
         Some(Command::Drain) => &[drain::run],
         Some(Command::Guard) => &[guard::run],
         Some(Command::Offline) => &[offline::run],
-        _ => &[start_up::run, plan::run, drain::run, guard::run, offline::run],
+        _ => &[start_up::run, plan::run, complete::run, drain::run, guard::run, offline::run],
     };
     for benchmark in benchmarks {
         show(&format!("{}\n", benchmark()?))?;

@@ -54,8 +54,10 @@ impl Installed {
     /// It does not end, or writes into the user's line.
     pub async fn completed(&self, kubeconfig: &Path, words: &[&str]) -> Result<Vec<String>> {
         let output = self.run(&[&["__complete", self.plugin.as_str()], words].concat(), kubeconfig).await?;
-        // kubectl names the directive there; a plugin's own words would stand before it.
-        let is_silent = output.stderr.starts_with("Completion ended with directive:");
+        // What cobra and kubectl say themselves.
+        let is_known =
+            |line: &str| line.starts_with("[Debug] ") || line.starts_with("Completion ended with directive:");
+        let is_silent = output.stderr.lines().all(is_known);
         ensure!(output.code == Some(0) && is_silent, "{words:?}: {output}");
         Ok(output.stdout.lines().map(str::to_owned).collect())
     }

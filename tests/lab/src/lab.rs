@@ -194,7 +194,7 @@ impl Lab {
         client.with_context(|| self.0.failure().unwrap_or_else(|| format!("a client for {user}")))
     }
 
-    /// Keeps the control plane without anybody connected, until [`Lab::end`].
+    /// Keeps the control plane without anybody connected, until [`Lab::release`].
     ///
     /// # Errors
     /// The supervisor is gone.
@@ -202,16 +202,16 @@ impl Lab {
         self.ask(&Request::Hold)
     }
 
-    /// Ends the control plane, whoever uses it, and returns when its processes and files are gone.
+    /// Takes [`Lab::hold`] back. Whether the control plane has ended, with its processes and files: while others are
+    /// connected it goes on, and ends with the last of them.
     ///
     /// # Errors
     /// The supervisor is gone.
-    pub fn end(self) -> Result<()> {
-        self.send(&Request::End)?;
+    pub fn release(self) -> Result<bool> {
+        self.send(&Request::Release)?;
         let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         // The channel closes when the supervisor does.
-        while answers.recv().is_ok() {}
-        Ok(())
+        Ok(answers.recv().is_err())
     }
 
     /// Kills one component, e.g. `kube-apiserver`. For private control planes.

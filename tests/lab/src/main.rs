@@ -24,7 +24,7 @@ struct Args {
 enum Command {
     /// Start the control plane in the background, if it does not run.
     Up,
-    /// End it, and delete all it has written; one that another build has left too.
+    /// End it, and delete all it has written; one that another build has left too. Tests that use it finish first.
     Down,
     /// Show whether it runs, and where.
     Status,
@@ -71,7 +71,10 @@ fn run(command: Command) -> Result<()> {
                 say(NOT_RUNNING);
             }
             for lab in held {
-                lab.end()?;
+                let server = lab.facts().server.clone();
+                if !lab.release()? {
+                    say(&format!("others still use the lab at {server}: it ends with the last of them"));
+                }
             }
         }
         Command::Status => match Lab::running()? {

@@ -46,10 +46,10 @@ pub(crate) const LINGER_SECONDS: u64 = 3;
 /// What a client asks of the supervisor: one line of JSON each.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Stay without clients, until [`Request::End`].
+    /// Stay without clients, until [`Request::Release`].
     Hold,
-    /// End now, whoever is connected.
-    End,
+    /// Do not stay any longer: end now, or with the last of the others that are connected.
+    Release,
     /// Stay for this many seconds after the last client, if that is longer than what is set.
     Linger(u64),
     /// Delete what belongs to a world, in the background.
@@ -267,7 +267,11 @@ impl Supervisor {
                         self.clients.remove(&client);
                         idle_since = Instant::now();
                     }
-                    Some(Request::End) => return Ok(()),
+                    Some(Request::Release) if self.clients.len() <= 1 => return Ok(()),
+                    Some(Request::Release) => {
+                        self.held = false;
+                        self.tell(client, &Answer::Done(Ok(()))).await;
+                    }
                     Some(Request::Hold) => {
                         self.held = true;
                         self.tell(client, &Answer::Done(Ok(()))).await;

@@ -27,6 +27,23 @@ fn threads_share_one_control_plane() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn who_lets_go_of_it_ends_it_for_nobody_else() -> Result<()> {
+    let used = lab::shared()?;
+    let held = lab::Lab::start()?;
+    held.hold()?;
+    assert!(!held.release()?, "it is in use");
+    let again = lab::Lab::start()?;
+    assert_eq!((again.facts().supervisor, again.facts().held), (used.facts().supervisor, false));
+
+    let alone = lab::Lab::private()?;
+    alone.hold()?;
+    let dir = alone.dir().to_owned();
+    assert!(alone.release()?, "nobody else is connected");
+    assert!(!dir.exists());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_deployment_becomes_ready_where_it_is_wanted() -> Result<()> {
     let world = lab::shared()?.world("place").await?;

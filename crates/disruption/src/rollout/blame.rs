@@ -573,7 +573,7 @@ mod tests {
     use crate::{
         model::RolloutKind::{self, Deployment, StatefulSet},
         rollout::{
-            scene::{Scene, template},
+            fixture::{Scene, template},
             target,
         },
     };
@@ -679,12 +679,6 @@ mod tests {
 
     #[test]
     fn labels_that_the_scheduler_looks_at() {
-        let tier = || ("/metadata/labels/tier", json!("front"));
-        let path = "metadata.labels.tier";
-        let affinity = |kind: &str, term: &Value| {
-            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
-            [("/spec/affinity", rules)]
-        };
         /// Both templates have the rule, so that the label alone has changed.
         #[track_caller]
         fn check_with(rule: &[(&str, Value)], label: (&str, Value), expected: &[&str]) {
@@ -694,6 +688,12 @@ mod tests {
             }
             check_between(&with(rule), &after, &finding(Code::SchedulingGated, ""), &[]);
         }
+        let tier = || ("/metadata/labels/tier", json!("front"));
+        let path = "metadata.labels.tier";
+        let affinity = |kind: &str, term: &Value| {
+            let rules = json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+            [("/spec/affinity", rules)]
+        };
         check_with(&[], tier(), &[]);
         let by = |selector: Value| json!({"topologyKey": "zone", "labelSelector": selector});
         let of_tier = || by(json!({"matchLabels": {"tier": "front"}}));
@@ -803,12 +803,11 @@ mod tests {
             let of_it = old.iter().filter(|(name, _)| pod.name.name == *name);
             of_it.map(|(_, code)| finding(*code, "")).collect::<Vec<_>>()
         };
-        scene.look(|subject| {
-            let last_good = target::last_good(subject, &std::collections::BTreeSet::new());
-            let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), subject, findings_of);
-            assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
-            assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
-        });
+        let subject = scene.subject();
+        let last_good = target::last_good(&subject, &std::collections::BTreeSet::new());
+        let blame = blame(last_good.map(|target| target.revision), &finding(new, ""), &subject, findings_of);
+        assert_eq!((blame.fault, blame.sentence.as_str()), (fault, sentence));
+        assert_eq!(blame.fault.is_changed().unwrap_or_default(), !blame.paths.is_empty());
     }
 
     const SUFFER: &str = "the pods of revision 1 fail too";

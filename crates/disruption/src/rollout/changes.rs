@@ -125,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::rollout::scene;
+    use crate::rollout::fixture;
 
     /// Expects `path: before -> after`, with `-` for none.
     #[track_caller]
@@ -142,7 +142,7 @@ mod tests {
     #[track_caller]
     fn check_container(before: &Value, after: &Value, expected: &[&str]) {
         let with = |fields: &Value| {
-            let mut template = scene::template("x:1");
+            let mut template = fixture::template("x:1");
             let container = template["spec"]["containers"][0].as_object_mut().unwrap();
             container.extend(fields.as_object().unwrap().clone());
             template
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn fields_and_items() {
-        let template = scene::template;
+        let template = fixture::template;
         check(&template("x:1"), &template("x:1"), &[]);
         check(&template("x:1"), &template("x:2"), &["spec.containers[web].image: x:1 -> x:2"]);
         let two = json!({"spec": {"containers": [{"name": "log", "image": "l:1"}, {"name": "web", "image": "x:1"}]}});

@@ -219,23 +219,27 @@ mod tests {
 
     use super::{
         super::{
-            fixture::{Scene, revision, template, workload},
+            fixture::{Scene, template},
             target::BAD_VERSIONS_ANNOTATION,
         },
         *,
     };
-    use crate::model::{RevisionCounts, VersionKey};
+    use crate::model::REVISION_ANNOTATION;
 
     /// kubectl's H1: a Deployment with four revisions, the later two with a cause.
     fn four() -> Scene {
-        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({"observedGeneration": 1}));
-        let of = |number: i64, cause: Option<&str>| Revision {
-            version: VersionKey(String::new()),
-            change_cause: cause.map(str::to_owned),
-            ..revision(&rollout, number, template(&format!("foo:{number}")))
+        let add = |scene: Scene, number: i64, cause: Option<&str>| {
+            let scene =
+                scene.revision(number, &template(&format!("x:{number}")), 0, 0).with("/metadata/labels", json!({}));
+            let annotations = json!({REVISION_ANNOTATION: number.to_string(), CHANGE_CAUSE_ANNOTATION: cause});
+            match cause {
+                Some(_) => scene.with("/metadata/annotations", annotations),
+                None => scene,
+            }
         };
-        let revisions = [of(1, None), of(2, None), of(3, Some("foo change cause")), of(4, Some("bar change cause"))];
-        revisions.into_iter().fold(Scene::new(rollout.clone()), Scene::with_revision)
+        let scene = Scene::alone(RolloutKind::Deployment, &json!({}), &json!({}));
+        let scene = add(add(scene, 1, None), 2, None);
+        add(add(scene, 3, Some("foo change cause")), 4, Some("bar change cause"))
     }
 
     #[test]
@@ -246,14 +250,14 @@ mod tests {
     /// kubectl's H2.
     #[test]
     fn kubectls_detail() {
-        let expected = "deployment.apps/foo with revision #3\nPod Template:\n  Labels:\tapp=foo\n  \
-            Annotations:\tkubernetes.io/change-cause: foo change cause\n  Containers:\n   foo:\n    Image:\tfoo:3\n    \
+        let expected = "deployment.apps/web with revision #3\nPod Template:\n  Labels:\tapp=web\n  \
+            Annotations:\tkubernetes.io/change-cause: foo change cause\n  Containers:\n   web:\n    Image:\tx:3\n    \
             Port:\t<none>\n    Host Port:\t<none>\n    Environment:\t<none>\n    Mounts:\t<none>\n  Volumes:\t<none>\n  \
             Node-Selectors:\t<none>\n  Tolerations:\t<none>\n\n";
         assert_eq!(history(&four().subject(), None).plain(Some(3)).unwrap(), expected);
         let scene = Scene::of(RolloutKind::Deployment, &json!({}));
         let plain = history(&scene.subject(), None).plain(Some(2)).unwrap();
-        assert!(plain.contains("  Labels:\tapp=foo\n\tpod-template-hash=2\n  Containers:\n"), "{plain}");
+        assert!(plain.contains("  Labels:\tapp=web\n\tpod-template-hash=v2\n  Containers:\n"), "{plain}");
     }
 
     #[test]
@@ -262,9 +266,9 @@ mod tests {
         let subject = scene.subject();
         let history = history(&subject, None);
         let diff = history.diff(1, 4).unwrap();
-        assert!(diff.starts_with("--- deployment/foo revision 1\n+++ deployment/foo revision 4\n"), "{diff}");
+        assert!(diff.starts_with("--- deployment/web revision 1\n+++ deployment/web revision 4\n"), "{diff}");
         let changed: Vec<&str> = diff.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
-        assert_eq!(changed, ["-  - image: foo:1", "+  - image: foo:4"]);
+        assert_eq!(changed, ["-  - image: x:1", "+  - image: x:4"]);
         assert_eq!(history.diff(2, 2), Ok(String::new()));
         assert_eq!(history.diff(1, 9), Err(UnknownRevision));
     }
@@ -284,15 +288,11 @@ mod tests {
             let plain = history(&scene.subject(), None).plain(revision);
             assert_eq!(plain.unwrap_or_else(|error| error.to_string()), expected);
         }
-        let one = |kind| {
-            let status = json!({"replicas": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
-                "desiredNumberScheduled": 0});
-            Scene::new(workload(kind, &json!({}), &status)).revision(1, template("nginx"))
-        };
-        let table = |kind: &str| format!("{kind}.apps/foo \nREVISION  CHANGE-CAUSE\n1         <none>\n\n");
+        let one = |kind| Scene::alone(kind, &json!({}), &json!({})).revision(1, &template("nginx"), 0, 0);
+        let table = |kind: &str| format!("{kind}.apps/web \nREVISION  CHANGE-CAUSE\n1         <none>\n\n");
         let detail = |kind: &str| {
             format!(
-                "{kind}.apps/foo with revision #1\nPod Template:\n  Labels:\tapp=foo\n  Containers:\n   foo:\n    \
+                "{kind}.apps/web with revision #1\nPod Template:\n  Labels:\tapp=web\n  Containers:\n   web:\n    \
                 Image:\tnginx\n    Port:\t<none>\n    Host Port:\t<none>\n    Environment:\t<none>\n    Mounts:\t<none>\n  \
                 Volumes:\t<none>\n  Node-Selectors:\t<none>\n  Tolerations:\t<none>\n\n"
             )
@@ -303,27 +303,21 @@ mod tests {
             check(&one(kind), Some(1), &detail(name));
             check(&one(kind), Some(2), "unable to find the specified revision");
         }
-        let nothing = Scene::new(workload(RolloutKind::Deployment, &json!({}), &json!({})));
-        check(&nothing, None, "deployment.apps/foo \nNo rollout history found.\n");
-        check(&nothing, Some(2), "deployment.apps/foo with revision #2\nNo rollout history found.\n");
+        let nothing = Scene::alone(RolloutKind::Deployment, &json!({}), &json!({}));
+        check(&nothing, None, "deployment.apps/web \nNo rollout history found.\n");
+        check(&nothing, Some(2), "deployment.apps/web with revision #2\nNo rollout history found.\n");
     }
 
     #[test]
     fn numbers_that_are_missing_doubled_or_unreadable() {
-        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({}));
-        let named = |name: &str, number: Option<i64>| Revision {
-            name: ObjectName::new("shop", name),
-            uid: crate::model::Uid(name.into()),
-            number,
-            ..revision(&rollout, 1, template(name))
+        let scene = Scene::alone(RolloutKind::Deployment, &json!({}), &json!({}));
+        let named = |scene: Scene, name: &str, number: &str| {
+            let scene =
+                scene.revision(1, &template(name), 0, 0).with("/metadata/name", name).with("/metadata/uid", name);
+            scene.with("/metadata/annotations", json!({REVISION_ANNOTATION: number}))
         };
-        let younger = Some(crate::fixture::now());
-        let scene = Scene::new(rollout.clone())
-            .with_revision(Revision { created_at: younger, ..named("a", Some(10)) })
-            .with_revision(named("b", None))
-            .with_revision(named("c", Some(0)))
-            .with_revision(named("d", Some(9)))
-            .with_revision(named("e", Some(10)));
+        let scene = named(scene, "a", "10").with("/metadata/creationTimestamp", json!(crate::fixture::now()));
+        let scene = named(named(named(named(scene, "b", "one"), "c", "0"), "d", "9"), "e", "10");
         let subject = scene.subject();
         let history = history(&subject, None);
         let rows: Vec<(i64, &str)> =
@@ -336,17 +330,18 @@ mod tests {
     fn marks() {
         #[track_caller]
         fn check(annotation: Option<&str>, last_good: Option<i64>, expected: [&[RevisionMark]; 5]) {
-            let mut rollout = workload(RolloutKind::Deployment, &json!({"template": template("foo:1")}), &json!({}));
-            let annotation = annotation.map(|text| (BAD_VERSIONS_ANNOTATION.to_owned(), text.to_owned()));
-            rollout.annotations.extend(annotation);
-            let mut restarted = template("foo:2");
+            let mut restarted = template("x:2");
             restarted["metadata"]["annotations"][template::RESTARTED_AT] = "2026-01-01T00:00:00Z".into();
-            let scene = Scene::new(rollout)
-                .revision(2, template("foo:2"))
-                .revision(3, restarted)
-                .revision(7, template("foo:0"))
-                .revision(8, template("foo:0"))
-                .revision(9, template("foo:1"));
+            let scene = Scene::new(RolloutKind::Deployment, &template("x:1"))
+                .set(
+                    "/metadata/annotations",
+                    annotation.map_or(json!({}), |text| json!({BAD_VERSIONS_ANNOTATION: text})),
+                )
+                .revision(2, &template("x:2"), 0, 0)
+                .revision(3, &restarted, 0, 0)
+                .revision(7, &template("x:0"), 0, 0)
+                .revision(8, &template("x:0"), 0, 0)
+                .revision(9, &template("x:1"), 0, 0);
             let subject = scene.subject();
             let marks: Vec<Vec<RevisionMark>> = history(&subject, last_good)
                 .entries
@@ -357,7 +352,7 @@ mod tests {
         }
         use RevisionMark::{Bad, Current, LastGood, RestartOnly};
         check(None, None, [&[], &[RestartOnly], &[], &[], &[Current]]);
-        check(Some(r#"["3", "9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[], &[Current, Bad]]);
+        check(Some(r#"["v3", "v9", "gone"]"#), Some(2), [&[LastGood], &[Bad, RestartOnly], &[], &[], &[Current, Bad]]);
         check(Some("3"), Some(6), [&[], &[RestartOnly], &[], &[], &[Current]]);
     }
 
@@ -385,14 +380,9 @@ mod tests {
         let pods = ["1 ready", "2 ready", "2 ready", "2 unready", "2 stopping"];
         let set = || Scene::of(RolloutKind::StatefulSet, &json!({"replicas": 3})).pods(&pods);
         check(&set(), [Some(1), Some(2)]);
-        check(&set().without_pods(), [None, None]);
-        let rollout = workload(RolloutKind::Deployment, &json!({}), &json!({}));
-        let counted = |number: i64, ready: i32| Revision {
-            counts: Some(RevisionCounts { ready, ..RevisionCounts::default() }),
-            ..revision(&rollout, number, template("x"))
-        };
-        let deployment =
-            Scene::new(rollout.clone()).with_revision(counted(1, 4)).with_revision(counted(2, 0)).without_pods();
+        check(&set().without(Kind::Pod), [None, None]);
+        let deployment = Scene::new(RolloutKind::Deployment, &template("x:2")).revision(1, &template("x:1"), 4, 4);
+        let deployment = deployment.revision(2, &template("x:2"), 0, 0).without(Kind::Pod);
         check(&deployment, [Some(4), Some(0)]);
     }
 
@@ -400,14 +390,15 @@ mod tests {
     fn whose_cause_counts() {
         #[track_caller]
         fn check(kind: RolloutKind, of_object: Option<&str>, of_template: &str, expected: Option<&str>) {
-            let status = json!({"replicas": 0, "currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
-                "desiredNumberScheduled": 0});
-            let mut template = template("x");
+            let mut template = template("x:2");
             template["metadata"]["annotations"][CHANGE_CAUSE_ANNOTATION] = of_template.into();
-            let of_object = of_object.map(str::to_owned);
-            let revision =
-                Revision { change_cause: of_object, ..revision(&workload(kind, &json!({}), &status), 1, template) };
-            assert_eq!(change_cause(&revision), expected);
+            let annotations = json!({REVISION_ANNOTATION: "1", CHANGE_CAUSE_ANNOTATION: of_object});
+            let scene = Scene::new(kind, &template).revision(1, &template, 0, 0);
+            let scene = match of_object {
+                Some(_) => scene.with("/metadata/annotations", annotations),
+                None => scene,
+            };
+            assert_eq!(change_cause(scene.subject().revisions[0]), expected);
         }
         check(RolloutKind::Deployment, Some("set"), "template", Some("set"));
         check(RolloutKind::Deployment, Some(""), "template", Some("template"));

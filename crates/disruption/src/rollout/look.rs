@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::{
-    blame::{self, Blame},
+    blame::{self, Blame, Fault},
     document::{RolloutCause, RolloutFinding, RolloutPhase, RolloutStatus, RolloutWorkload, UndoTarget},
     references,
     status::{self, Progress},
@@ -50,6 +50,14 @@ pub fn needed_by_undo(subject: &Subject<'_>, limits: &Limits) -> BTreeSet<Wanted
     let target = target::choose(subject, None, &BTreeSet::new()).ok().filter(|_| has_stalled);
     let namespace = &subject.rollout.name.namespace;
     target.map(|target| references::needed(&target.revision.template, namespace)).unwrap_or_default()
+}
+
+/// What proves at one look that the current version is bad: it stalls the rollout, and the version is to blame.
+pub(super) fn proof_against_version(subject: &Subject<'_>, limits: &Limits) -> Option<Finding> {
+    let Verdict { phase, cause, .. } = see(subject, limits).verdict;
+    cause.filter(|finding| {
+        phase == Phase::Stalled && blame_for(subject, finding, &BTreeSet::new()).fault == Fault::Version
+    })
 }
 
 /// A cause with what the rollout changed of it.

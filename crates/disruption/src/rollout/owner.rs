@@ -1,4 +1,6 @@
-//! Who else writes a workload: tools that would revert an undo, or that will not know of it.
+//! Who else writes a workload: tools that would revert an undo, or that will not know of it, and autoscalers.
+
+use serde_json::Value;
 
 use crate::model::Rollout;
 
@@ -29,6 +31,23 @@ pub fn managed_by(rollout: &Rollout) -> Option<ManagedBy> {
     }
     let is_helms = rollout.labels.get("app.kubernetes.io/managed-by").is_some_and(|tool| tool == "Helm");
     (is_helms || marked("meta.helm.sh/release-name")).then_some(ManagedBy::Helm)
+}
+
+/// The autoscaler that changes a workload's number of pods while it is watched, in words, among the
+/// `HorizontalPodAutoscaler`s of its namespace.
+pub fn scaled_by(rollout: &Rollout, autoscalers: &[Value]) -> Option<String> {
+    let targets_it = |autoscaler: &&Value| {
+        let target = &autoscaler["spec"]["scaleTargetRef"];
+        target["apiVersion"].as_str().is_some_and(|version| version.starts_with("apps/"))
+            && target["kind"] == rollout.kind.as_str()
+            && target["name"] == rollout.name.name.as_str()
+    };
+    let autoscaler = autoscalers.iter().find(targets_it)?;
+    let name = autoscaler["metadata"]["name"].as_str()?;
+    let spec = &autoscaler["spec"];
+    let least = spec["minReplicas"].as_i64().unwrap_or(1);
+    let most = spec["maxReplicas"].as_i64()?;
+    Some(format!("HorizontalPodAutoscaler {name} ({least} to {most} pods)"))
 }
 
 impl ManagedBy {
@@ -66,6 +85,26 @@ mod tests {
 
     use super::*;
     use crate::model::RolloutKind;
+
+    #[test]
+    fn autoscalers_of_workloads() {
+        #[track_caller]
+        fn check(spec: &Value, expected: Option<&str>) {
+            let object = json!({"metadata": {"name": "web"}, "spec": {"selector": {}, "template": {}}});
+            let rollout = Rollout::read(RolloutKind::Deployment, object).unwrap();
+            let other = json!({"metadata": {"name": "other"}, "spec": {"maxReplicas": 3}});
+            let autoscalers = [other, json!({"metadata": {"name": "hpa"}, "spec": spec})];
+            assert_eq!(scaled_by(&rollout, &autoscalers).as_deref(), expected, "{spec}");
+        }
+        let target = |version: &str, kind: &str, name: &str| json!({"scaleTargetRef": {"apiVersion": version, "kind": kind, "name": name}, "maxReplicas": 9});
+        let mut spec = target("apps/v1", "Deployment", "web");
+        check(&spec, Some("HorizontalPodAutoscaler hpa (1 to 9 pods)"));
+        spec["minReplicas"] = json!(2);
+        check(&spec, Some("HorizontalPodAutoscaler hpa (2 to 9 pods)"));
+        check(&target("apps/v1", "StatefulSet", "web"), None);
+        check(&target("apps/v1", "Deployment", "shop"), None);
+        check(&target("example.com/v1", "Deployment", "web"), None);
+    }
 
     #[test]
     fn marks_of_tools() {

@@ -94,7 +94,7 @@ mod tests {
     use crate::{
         diagnose::{Class, Code},
         model::RolloutKind::{Deployment, StatefulSet},
-        rollout::scene::{Scene, template},
+        rollout::fixture::{Scene, template},
     };
 
     /// 1 is good, 2 is bad.
@@ -105,7 +105,8 @@ mod tests {
 
     fn undo_of(scene: &Scene, bad: Option<&str>) -> String {
         let bad = bad.map(|bad| VersionKey(bad.to_owned()));
-        scene.look(|subject| undo(subject.rollout, subject.revision(1).unwrap(), "because", bad.as_ref()))
+        let subject = scene.subject();
+        undo(subject.rollout, subject.revision(1).unwrap(), "because", bad.as_ref())
     }
 
     const ONE: &str = r#"{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"image":"x:1","name":"web"}]}}"#;
@@ -133,7 +134,7 @@ mod tests {
         check(&undo_of(&annotated(), Some("v2")), &[uid, &same, &replace, cause, bad]);
         check(&undo_of(&with(json!({})), Some("v2")), &[uid, &same, &replace, none, make, cause, bad]);
         let paused = r#"{"op":"add","path":"/spec/paused","value":true}"#;
-        check(&annotated().look(|subject| pause(subject.rollout)), &[uid, &same, paused]);
+        check(&pause(annotated().subject().rollout), &[uid, &same, paused]);
     }
 
     #[test]
@@ -178,8 +179,8 @@ mod tests {
                 since: None,
                 message: message.to_owned(),
             });
-            let cause = scene(&template("x:1"), &template("x:2"), &json!({}))
-                .look(|subject| change_cause(given, subject.revisions[0], finding.as_ref()));
+            let scene = scene(&template("x:1"), &template("x:2"), &json!({}));
+            let cause = change_cause(given, scene.subject().revisions[0], finding.as_ref());
             assert_eq!(cause, expected);
         }
         check(Some("CHG-1"), Some("no such image"), "CHG-1");
@@ -247,26 +248,26 @@ mod tests {
             let foreign: BTreeMap<String, String> = foreign;
             let mut scene = scene(&one, &two, &json!(foreign)).set("/spec/unknown", unknown);
             if foreign.is_empty() {
-                scene.workload["metadata"].as_object_mut().unwrap().remove("annotations");
+                scene = scene.set("/metadata/annotations", Value::Null);
             }
             let patch = undo_of(&scene, is_bad.then_some("v2"));
-            let mut expected = scene.workload.clone();
+            let mut expected = scene.workload().clone();
             expected["spec"]["template"] = one.clone();
             expected["metadata"]["annotations"] = json!(foreign);
             expected["metadata"]["annotations"][CHANGE_CAUSE_ANNOTATION] = "because".into();
             if is_bad {
                 expected["metadata"]["annotations"][BAD_VERSIONS_ANNOTATION] = r#"["v2"]"#.into();
             }
-            prop_assert_eq!(apply(scene.workload.clone(), &patch), Some(expected));
+            prop_assert_eq!(apply(scene.workload().clone(), &patch), Some(expected));
             // And nothing at all once it is something else.
-            let mut other = scene.workload.clone();
+            let mut other = scene.workload().clone();
             other["metadata"]["uid"] = "other".into();
             prop_assert_eq!(apply(other, &patch), None);
-            let mut newer = scene.workload.clone();
+            let mut newer = scene.workload().clone();
             newer["spec"]["template"] = template("x:3");
             prop_assert_eq!(apply(newer, &patch), None);
             if foreign.is_empty() {
-                let mut annotated = scene.workload.clone();
+                let mut annotated = scene.workload().clone();
                 annotated["metadata"]["annotations"] = json!({"new": "one"});
                 prop_assert_eq!(apply(annotated, &patch), None);
             }

@@ -433,13 +433,13 @@ mod tests {
             let viewed = viewer(&deployment, None).unwrap();
             assert_eq!((viewed.message.as_str(), viewed.is_done), (message, is_done));
         }
-        let waiting = |what: &str| format!("Waiting for deployment \"foo\" rollout to finish: {what}...");
+        let waiting = |what: &str| format!("Waiting for deployment \"web\" rollout to finish: {what}...");
         check([0, 1, 1, 1, 0, 1], &waiting("0 out of 1 new replicas have been updated"), false);
         check([1, 1, 1, 2, 1, 2], &waiting("1 old replicas are pending termination"), false);
         check([1, 1, 2, 2, 2, 1], &waiting("1 of 2 updated replicas are available"), false);
-        check([1, 1, 2, 2, 2, 2], "deployment \"foo\" successfully rolled out", true);
+        check([1, 1, 2, 2, 2, 2], "deployment \"web\" successfully rolled out", true);
         check([2, 1, 2, 2, 2, 2], "Waiting for deployment spec update to be observed...", false);
-        check([1, 1, 0, 0, 0, 0], "deployment \"foo\" successfully rolled out", true);
+        check([1, 1, 0, 0, 0, 0], "deployment \"web\" successfully rolled out", true);
     }
 
     #[test]
@@ -457,10 +457,10 @@ mod tests {
             let viewed = viewer(&set, Some(7)).unwrap();
             assert_eq!((viewed.message.as_str(), viewed.is_done), (message, is_done));
         }
-        let waiting = |what: &str| format!("Waiting for daemon set \"foo\" rollout to finish: {what}...");
+        let waiting = |what: &str| format!("Waiting for daemon set \"web\" rollout to finish: {what}...");
         check([0, 1, 0, 1, 0], &waiting("0 out of 1 new pods have been updated"), false);
         check([1, 1, 2, 2, 1], &waiting("1 of 2 updated pods are available"), false);
-        check([1, 1, 2, 2, 2], "daemon set \"foo\" successfully rolled out", true);
+        check([1, 1, 2, 2, 2], "daemon set \"web\" successfully rolled out", true);
         check([2, 1, 2, 2, 2], "Waiting for daemon set spec update to be observed...", false);
     }
 
@@ -520,19 +520,19 @@ mod tests {
         let late = json!({"observedGeneration": 1, "conditions": [
             {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]});
         let mut deployment = workload(RolloutKind::Deployment, &json!({"replicas": 1}), &late);
-        check(&deployment, 0, "deployment \"foo\" exceeded its progress deadline");
+        check(&deployment, 0, "deployment \"web\" exceeded its progress deadline");
         check(&deployment, 3, "desired revision (3) is different from the running revision (0)");
         deployment.annotations.insert(REVISION_ANNOTATION.into(), "2".into());
         check(&deployment, 3, "desired revision (3) is different from the running revision (2)");
-        check(&deployment, 2, "deployment \"foo\" exceeded its progress deadline");
+        check(&deployment, 2, "deployment \"web\" exceeded its progress deadline");
         deployment.annotations.insert(REVISION_ANNOTATION.into(), "two".into());
         check(
             &deployment,
             2,
-            "cannot get the revision of deployment \"foo\": strconv.ParseInt: parsing \"two\": invalid syntax",
+            "cannot get the revision of deployment \"web\": strconv.ParseInt: parsing \"two\": invalid syntax",
         );
         deployment.annotations.insert(REVISION_ANNOTATION.into(), "9".repeat(20));
-        let too_large = "cannot get the revision of deployment \"foo\": strconv.ParseInt: parsing \"99999999999999999999\": value out of range";
+        let too_large = "cannot get the revision of deployment \"web\": strconv.ParseInt: parsing \"99999999999999999999\": value out of range";
         check(&deployment, 2, too_large);
         deployment.generation = 2;
         check(&deployment, 0, "Waiting for deployment spec update to be observed...");
@@ -652,7 +652,9 @@ mod tests {
     /// Once a node that does not answer has its taint, the controller does not count it any more.
     #[test]
     fn daemon_sets_beyond_what_is_desired() {
-        let two = |pods: &[&str]| Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 2})).pods(pods).misscheduled(1);
+        let two = |pods: &[&str]| {
+            Scene::of(RolloutKind::DaemonSet, &json!({"replicas": 2})).pods(pods).set("/status/numberMisscheduled", 1)
+        };
         let lost = |pods: &[&str]| two(pods).node_not_ready("n3");
         let except = "2 of 2 pods updated and available; except node n3, which is not Ready";
         check(&lost(&["2 ready n1", "2 ready n2", "1 stopping n3"]), true, except);
@@ -672,7 +674,7 @@ mod tests {
             let spec = json!({"replicas": 3, "updateStrategy": {"rollingUpdate": {"partition": partition}}});
             let status = json!({"observedGeneration": 1, "replicas": all, "updatedReplicas": updated, "readyReplicas": ready,
                 "availableReplicas": available});
-            let scene = || Scene::new(workload(RolloutKind::StatefulSet, &spec, &status));
+            let scene = || Scene::alone(RolloutKind::StatefulSet, &spec, &status);
             super::tests::check(&scene().without(Kind::Pod), is_complete, message);
             super::tests::check(&scene().without(Kind::ControllerRevision), is_complete, message);
         }

@@ -301,23 +301,23 @@ mod tests {
     use super::*;
     use crate::{
         model::RolloutKind::{DaemonSet, Deployment, StatefulSet},
-        rollout::scene::{Scene, template},
+        rollout::fixture::{Scene, template},
     };
 
     /// `seen` are version keys; `expected` is the sentence, whatever it says.
     #[track_caller]
     fn check(scene: &Scene, wanted: Option<i64>, seen: &[&str], expected: &str) {
         let seen = seen.iter().map(|&version| VersionKey(version.to_owned())).collect();
-        let found = scene.look(|subject| match choose(subject, wanted, &seen) {
+        let found = match choose(&scene.subject(), wanted, &seen) {
             Ok(target) => target.to_string(),
             Err(none) => none.to_string(),
-        });
+        };
         assert_eq!(found, expected);
     }
 
     #[track_caller]
     fn check_last_good(scene: &Scene, expected: &str) {
-        let found = scene.look(|subject| last_good(subject, &BTreeSet::new()).map(|target| target.to_string()));
+        let found = last_good(&scene.subject(), &BTreeSet::new()).map(|target| target.to_string());
         assert_eq!(found.unwrap_or_default(), expected);
     }
 
@@ -487,22 +487,22 @@ mod tests {
 
     #[test]
     fn what_would_change_nothing() {
-        two(Deployment, 3).look(|subject| {
-            let is_same = |number| is_same_as_current(subject.rollout, subject.revision(number).unwrap());
-            assert!(!is_same(1));
-            assert!(is_same(2));
-        });
+        let scene = two(Deployment, 3);
+        let subject = scene.subject();
+        let is_same = |number| is_same_as_current(subject.rollout, subject.revision(number).unwrap());
+        assert!(!is_same(1));
+        assert!(is_same(2));
     }
 
     #[test]
     fn versions_that_have_proven_bad() {
         #[track_caller]
         fn check(before: &str, expected: &[&str], after: &str) {
-            bad(two(Deployment, 3), before).look(|subject| {
-                let expected = expected.iter().map(|&version| VersionKey(version.to_owned())).collect();
-                assert_eq!(bad_versions(subject.rollout), expected);
-                assert_eq!(with_bad_version(subject.rollout, &VersionKey("v2".to_owned())), after);
-            });
+            let scene = bad(two(Deployment, 3), before);
+            let rollout = scene.subject().rollout;
+            let expected = expected.iter().map(|&version| VersionKey(version.to_owned())).collect();
+            assert_eq!(bad_versions(rollout), expected);
+            assert_eq!(with_bad_version(rollout, &VersionKey("v2".to_owned())), after);
         }
         check("", &[], r#"["v2"]"#);
         check("[]", &[], r#"["v2"]"#);
@@ -513,11 +513,10 @@ mod tests {
         check("v1, v2", &[], r#"["v2"]"#);
         check(&json!(["x".repeat(MAX_VERSION_LENGTH + 1)]).to_string(), &[], r#"["v2"]"#);
         let many: Vec<String> = (0..MAX_BAD_VERSIONS + 5).map(|n| format!("bad{n}")).collect();
-        bad(two(Deployment, 3), &json!(many).to_string()).look(|subject| {
-            let text = with_bad_version(subject.rollout, &VersionKey("v2".to_owned()));
-            let list: Vec<String> = serde_json::from_str(&text).unwrap();
-            assert_eq!(list.len(), MAX_BAD_VERSIONS);
-            assert_eq!((list[0].as_str(), list[MAX_BAD_VERSIONS - 1].as_str()), ("bad6", "v2"));
-        });
+        let scene = bad(two(Deployment, 3), &json!(many).to_string());
+        let text = with_bad_version(scene.subject().rollout, &VersionKey("v2".to_owned()));
+        let list: Vec<String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(list.len(), MAX_BAD_VERSIONS);
+        assert_eq!((list[0].as_str(), list[MAX_BAD_VERSIONS - 1].as_str()), ("bad6", "v2"));
     }
 }

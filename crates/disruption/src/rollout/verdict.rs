@@ -497,7 +497,7 @@ mod tests {
 
     use super::*;
     use crate::rollout::{
-        scene::{Scene, template},
+        fixture::{Scene, template},
         status,
     };
 
@@ -511,11 +511,9 @@ mod tests {
     }
 
     fn at(scene: &Scene, now: &str, look: impl FnOnce(&Subject<'_>, &[Finding], &Progress)) {
-        scene.look(|subject| {
-            let mut subject = subject.clone();
-            subject.now = now.parse().unwrap();
-            look(&subject, &diagnose::diagnose(&subject), &status::progress(&subject));
-        });
+        let mut subject = scene.subject();
+        subject.now = now.parse().unwrap();
+        look(&subject, &diagnose::diagnose(&subject), &status::progress(&subject));
     }
 
     #[test]

@@ -9,12 +9,14 @@ function __kubectl_PLUGIN
     set -l directive (string replace : '' -- $answer[-1])
     set -e answer[-1]
     # fish replaces the whole word, --flag= too.
-    set -l flag (string match -r -- '^-[^=]*=' $typed)
+    set -l flag (string match -r -- '^-[^=]*=' $typed; or echo '')
     for candidate in $answer
         printf '%s%s\n' $flag $candidate
     end
     if test (math "floor($directive / 4) % 2") -eq 0
-        __fish_complete_path (string replace -- "$flag" '' $typed)
+        for path in (__fish_complete_path (string replace -- "$flag" '' $typed))
+            printf '%s%s\n' $flag $path
+        end
     end
 end
 

@@ -326,7 +326,6 @@ impl NodeDrain {
                 Step::Nothing
             }
             (Stage::Releasing, NodeAnswer::Stands(node)) => {
-                self.is_unsettled = false;
                 self.settle(node);
                 Step::Nothing
             }
@@ -377,9 +376,12 @@ impl NodeDrain {
         self.seen = node;
         let outcome = match (self.seen.unschedulable, self.problems.is_empty()) {
             (_, true) => NodeOutcome::Drained,
+            // The cordon of which nobody knew was never made.
+            (false, false) if self.is_unsettled && !self.was_uncordoned => NodeOutcome::NotStarted,
             (false, false) => NodeOutcome::Uncordoned,
             (true, false) => NodeOutcome::LeftCordoned,
         };
+        self.is_unsettled = false;
         self.end(outcome);
     }
 
@@ -393,9 +395,13 @@ impl NodeDrain {
         self.is_writing
     }
 
-    /// Ends before it is known to be cordoned.
-    pub(super) fn end_before_cordon(&mut self) {
-        self.end(if self.is_unsettled { NodeOutcome::LeftCordoned } else { NodeOutcome::NotStarted });
+    /// Ends before its pods' turn came. A cordon that may stand is taken back like one that does.
+    pub(super) fn end_early(&mut self) {
+        if self.stage == Stage::Cordoned || self.is_unsettled {
+            self.stage = Stage::Releasing;
+        } else {
+            self.end(NodeOutcome::NotStarted);
+        }
     }
 
     /// It has its outcome.

@@ -56,8 +56,7 @@ impl Drain {
             let (now, run) = (self.now, &self.run);
             let node = &mut self.nodes[number];
             match node.stage {
-                NodeStage::Pending if node.stop.is_some() && !node.is_busy() => node.end_before_cordon(),
-                NodeStage::Cordoned if node.stop.is_some() && !node.is_busy() => node.stage = NodeStage::Releasing,
+                NodeStage::Pending | NodeStage::Cordoned if node.stop.is_some() && !node.is_busy() => node.end_early(),
                 NodeStage::Cordoned if node.stop.is_none() && all_are_cordoned && at_work < most => {
                     node.stage = NodeStage::Draining;
                     node.draining_since = Some(now);

@@ -113,13 +113,10 @@ impl View {
                 self.put((*pod).clone());
                 news.seen.push(*pod);
             }
-            (Watch::PodsIn(_), Object::Pod(pod)) if self.is_on_target(&pod) => {
-                // It was waiting for a node, and got one of ours: that node's watch tells the rest.
-                let was_unbound = self.get(&pod.uid).is_some_and(|known| known.node.is_none());
-                if was_unbound {
-                    self.take(&pod.uid);
-                }
-            }
+            // Of before that node's watch showed it: a bound pod never gets another node.
+            (Watch::PodsIn(_), Object::Pod(pod)) if self.get(&pod.uid).is_some_and(|it| self.is_on_target(it)) => {}
+            // It was waiting for a node, and got one of ours: that node's watch tells the rest.
+            (Watch::PodsIn(_), Object::Pod(pod)) if self.is_on_target(&pod) => self.take(&pod.uid),
             (Watch::PodsIn(_), Object::Pod(pod)) => self.put(*pod),
             (Watch::BudgetsIn(_), Object::Budget(budget)) => {
                 self.snapshot.budgets.retain(|known| known.name != budget.name);
@@ -212,5 +209,38 @@ impl View {
         if let Some(moved) = self.snapshot.pods.get(place) {
             self.places.insert(moved.uid.clone(), place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{pod, world};
+
+    #[test]
+    fn of_a_pod_on_a_target_its_node_s_watch_is_believed() {
+        let node = NodeName("n1".into());
+        let on = Watch::PodsOn(node.clone());
+        let within = Watch::PodsIn("shop".into());
+        let seen = |pod: &Pod| Change::Seen(Object::Pod(Box::new(pod.clone())));
+        let bound = Pod { node: Some(node.clone()), ready: true, ..pod("web") };
+        let unbound = Pod { node: None, ready: false, ..bound.clone() };
+        let nodes = |view: &View| view.snapshot.pods.iter().map(|pod| pod.node.clone()).collect::<Vec<_>>();
+
+        let mut view = View::new(&world(), std::slice::from_ref(&node));
+        view.apply(&within, seen(&unbound));
+        assert_eq!(nodes(&view), [None]);
+        // The namespace's watch is the first to show that it is bound: it is left to the node's.
+        view.apply(&within, seen(&bound));
+        assert_eq!(nodes(&view), []);
+        view.apply(&on, seen(&bound));
+        assert_eq!(nodes(&view), [Some(node.clone())]);
+
+        // The node's watch is the first: what the namespace's still has from before changes nothing.
+        let mut view = View::new(&world(), std::slice::from_ref(&node));
+        view.apply(&on, seen(&bound));
+        view.apply(&within, seen(&unbound));
+        view.apply(&within, seen(&bound));
+        assert_eq!(nodes(&view), [Some(node)]);
     }
 }

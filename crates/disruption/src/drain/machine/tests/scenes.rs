@@ -614,6 +614,23 @@ fn who_cannot_say_that_it_lives_evicts_nothing() {
 }
 
 #[test]
+fn a_cordon_of_which_nobody_knows_is_taken_back() {
+    let interrupted = |first_write_lost, lag| {
+        let habits = Habits { lag, first_write_lost, ..Habits::default() };
+        let mut sim = drain(budgeted()).with_habits(habits, 1).meddle(500, Meddling::Interrupt);
+        let result = sim.result();
+        let node = sim.node("n1").unwrap();
+        assert_eq!((result.exit_code, node.unschedulable, node.record.as_deref()), (130, false, None));
+        assert_eq!((sim.sent(), result.next.len()), (vec![], 1), "nothing is left to repair: {:?}", result.next);
+        (result.nodes[0].outcome, result.restored)
+    };
+    let uncordoned = (NodeOutcome::Uncordoned, vec!["node/n1 uncordoned".to_owned()]);
+    assert_eq!(interrupted(Some(true), 0), uncordoned);
+    assert_eq!(interrupted(Some(true), 5000), uncordoned, "though no watch has shown it");
+    assert_eq!(interrupted(Some(false), 0), (NodeOutcome::NotStarted, vec![]));
+}
+
+#[test]
 fn an_answer_that_never_comes_leaves_the_node_cordoned() {
     let world = shop().runs(&deployment("web"), ["n1", "n2"]);
     let stuck = Habits { stop: None, ..Habits::default() };

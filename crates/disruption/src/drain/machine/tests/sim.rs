@@ -85,6 +85,8 @@ pub(super) struct Habits {
     pub(super) faults: u64,
     /// Answers to all writes of nodes, from a moment on.
     pub(super) broken_nodes: Option<(Timestamp, NodeAnswer)>,
+    /// The answer to the first write of a node is lost: whether the server had done it.
+    pub(super) first_write_lost: Option<bool>,
     /// Whether nobody may watch budgets.
     pub(super) hides_budgets: bool,
     /// Where new pods go.
@@ -101,6 +103,7 @@ impl Default for Habits {
             lag: 0,
             faults: 0,
             broken_nodes: None,
+            first_write_lost: None,
             hides_budgets: false,
             elsewhere: "n3",
             trouble: None,
@@ -533,6 +536,12 @@ impl Sim {
         let fault = if self.roll(100) < self.habits.faults { self.roll(3) } else { 3 };
         let broken = self.habits.broken_nodes.clone().filter(|(since, _)| *since <= self.now);
         let answer = match (broken, fault) {
+            _ if let Some(is_done) = self.habits.first_write_lost.take() => {
+                if is_done {
+                    self.decide_write(&name, &version, change);
+                }
+                NodeAnswer::Trouble(no_answer())
+            }
             (Some((_, answer)), _) => answer,
             (None, 0) => NodeAnswer::Trouble(no_answer()),
             (None, 1) => NodeAnswer::Trouble(Trouble { kind: TroubleKind::ServerError, ..no_answer() }),

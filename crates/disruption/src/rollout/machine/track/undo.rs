@@ -98,8 +98,13 @@ impl Track {
                     let message = self.with_cause(&format!("revision {to} is gone"));
                     return self.not_undone(message, subject, surroundings);
                 };
-                let because = self.cause.as_ref().map(|(finding, _)| finding);
-                let cause = patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because);
+                // An undo that somebody asks for leaves a bad version, too: the next one must not lead back to it.
+                let because = match &self.cause {
+                    Some((finding, _)) => Some(finding.clone()),
+                    None => look::proof_against_version(subject, &surroundings.options.limits),
+                };
+                let cause =
+                    patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because.as_ref());
                 let bad = because.and(subject.version());
                 if tries == 0 {
                     let why = target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready)

@@ -556,6 +556,6 @@ async fn get(address: std::net::SocketAddr) -> Result<(u16, String, String)> {
     stream.read_to_string(&mut text).await?;
     let (head, body) = text.split_once("\r\n\r\n").context("no head")?;
     let code = head.split(' ').nth(1).context("no code")?.parse()?;
-    let server = head.lines().find_map(|line| line.strip_prefix("server: ")).unwrap_or_default();
+    let server = head.lines().find_map(|line| line.strip_prefix("Server: ")).unwrap_or_default();
     Ok((code, server.to_owned(), body.to_owned()))
 }

@@ -64,8 +64,9 @@ pub fn dist(workspace: &Path, target: Option<&str>) -> Result<Vec<Built>> {
         let help = if Platform::of(&host)? == platform { Some(help(&path)?) } else { None };
         built.push(Built { archive, binary_size, archive_size: packed.len(), help });
     }
-    built.iter().try_for_each(within_limits)?;
     manifests(workspace, &release, &dir, &[*platform])?;
+    // Last, so that what is too large can be looked at.
+    built.iter().try_for_each(within_limits)?;
     Ok(built)
 }
 

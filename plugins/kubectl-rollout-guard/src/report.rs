@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use disruption::{
+    diagnose::Code,
     document::{ProbeResult, in_seconds},
     rollout::{
         document::{
@@ -165,6 +166,8 @@ impl<'a> Reporter<'a> {
                 self.say(workload, &format!("{revision}: {}", images.join(" ")));
             }
             Event::Progressed { workload, counts: _, message } => self.say(workload, message),
+            // The probe's own line says it, once for all workloads.
+            Event::FindingSeen { finding, .. } if finding.code == Code::ProbeFailed.as_str() => {}
             Event::FindingSeen { workload, finding } => {
                 self.say(workload, &format!("{}{}", finding.message, place(finding)));
             }

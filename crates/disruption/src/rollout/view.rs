@@ -51,8 +51,9 @@ impl View {
         match object {
             Object::Rollout(rollout) => {
                 let key = (rollout.kind, rollout.name.clone());
-                // The answer to a change may come before the watch has told what was before it.
-                let is_older = |there: &Rollout| there.uid == rollout.uid && there.generation > rollout.generation;
+                // The answer to a change may come before the watch has told what was before it, or after what followed it.
+                let age = |rollout: &Rollout| (rollout.generation, rollout.observed_generation);
+                let is_older = |there: &Rollout| there.uid == rollout.uid && age(there) > age(&rollout);
                 if !self.rollouts.get(&key).is_some_and(is_older) {
                     self.rollouts.insert(key, *rollout);
                 }

@@ -26,7 +26,8 @@ struct Probe {
     failing_since: Option<Timestamp>,
     message: String,
     longest_gap: SignedDuration,
-    is_asked: bool,
+    /// When the request was sent whose answer is awaited.
+    asked_at: Option<Timestamp>,
     next_at: Option<Timestamp>,
 }
 
@@ -41,7 +42,7 @@ impl Probes {
             failing_since: None,
             message: String::new(),
             longest_gap: SignedDuration::ZERO,
-            is_asked: false,
+            asked_at: None,
             next_at: None,
         };
         Self(urls.iter().map(probe).collect())
@@ -50,8 +51,10 @@ impl Probes {
     /// The URLs that are to be requested now.
     pub(super) fn due(&mut self, now: Timestamp) -> Vec<String> {
         let mut due = Vec::new();
-        for probe in self.0.iter_mut().filter(|probe| !probe.is_asked && probe.next_at.is_none_or(|at| at <= now)) {
-            probe.is_asked = true;
+        for probe in
+            self.0.iter_mut().filter(|probe| probe.asked_at.is_none() && probe.next_at.is_none_or(|at| at <= now))
+        {
+            probe.asked_at = Some(now);
             probe.next_at = Some(now + EVERY);
             due.push(probe.url.clone());
         }
@@ -60,13 +63,13 @@ impl Probes {
 
     /// When the next one is due.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
-        self.0.iter().filter(|probe| !probe.is_asked).filter_map(|probe| probe.next_at).min()
+        self.0.iter().filter(|probe| probe.asked_at.is_none()).filter_map(|probe| probe.next_at).min()
     }
 
     /// Takes in an answer. Anything from 200 to 399 is good, as for a kubelet's HTTP probe.
     pub(super) fn take_in(&mut self, url: &str, answer: &Result<u16, String>, now: Timestamp) -> Option<Event> {
         let probe = self.0.iter_mut().find(|probe| probe.url == url)?;
-        probe.is_asked = false;
+        let asked_at = probe.asked_at.take();
         probe.requests += 1;
         let failure = match answer {
             Ok(200..=399) => None,
@@ -86,7 +89,8 @@ impl Probes {
                 probe.failures += 1;
                 probe.in_a_row += u32::from(probe.has_succeeded);
                 probe.message.clone_from(&message);
-                let began = *probe.failing_since.get_or_insert(now);
+                // Who asked has waited since then.
+                let began = *probe.failing_since.get_or_insert(asked_at.unwrap_or(now));
                 probe.longest_gap = probe.longest_gap.max(now.duration_since(began));
                 since.is_none().then(|| Event::ProbeFailed { url: probe.url.clone(), message })
             }
@@ -135,5 +139,30 @@ impl Probe {
             since: self.failing_since,
             message: format!("{} fails: {}", self.url, self.message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::now;
+
+    /// A visitor who asks at 0 s, gives up at 2 s and is answered at 2.5 s has waited for 2.5 s.
+    #[test]
+    fn a_gap_begins_with_the_request() {
+        const URL: &str = "http://web/";
+        let at = |millis: i64| now() + SignedDuration::from_millis(millis);
+        let mut probes = Probes::new(&[URL.to_owned()]);
+        assert_eq!(probes.due(at(0)), [URL]);
+        assert_eq!(probes.due(at(1000)), <[&str; 0]>::default(), "one request at a time");
+        assert!(probes.take_in(URL, &Err("no answer within 2s".to_owned()), at(2000)).is_some());
+        assert_eq!(probes.due(at(2000)), [URL]);
+        let recovered = probes.take_in(URL, &Ok(200), at(2500));
+        assert!(
+            matches!(recovered, Some(Event::ProbeRecovered { after, .. }) if after == SignedDuration::from_millis(2500)),
+            "{recovered:?}"
+        );
+        let [result] = &probes.results()[..] else { panic!("one probe") };
+        assert_eq!((result.requests, result.failures, result.longest_gap_seconds), (2, 1, 2.5));
     }
 }

@@ -337,3 +337,10 @@ fn a_stuck_pod_that_may_not_be_deleted() {
     let sim = refused(vec![RemovalAnswer::Trouble(trouble)], (Undone, 7, &["web:1"], 8));
     assert_eq!(sim.deleted.len(), 1);
 }
+
+/// The watch has told by then that the controller has seen the change, and nothing more happens: its pod is stuck.
+#[test]
+fn an_answer_that_comes_late_takes_nothing_back() {
+    let habits = Habits { answers_after: 500, ..Habits::default() };
+    check_with(StatefulSet, &["web:1", "web:missing"], options(), habits, &[], (Undone, 7, &["web:1"], 7));
+}

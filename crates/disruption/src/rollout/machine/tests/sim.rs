@@ -72,6 +72,8 @@ pub(super) struct Habits {
     pub(super) reverts_after: Option<i64>,
     /// What the server says to the first deletions by the guard, which it then does not do.
     pub(super) deletions: Vec<RemovalAnswer>,
+    /// How many milliseconds after a patch was done its answer comes: the watches may have told more by then.
+    pub(super) answers_after: i64,
     /// Whether pods that are asked to go never do: their node does not answer.
     pub(super) lingers: bool,
 }
@@ -143,6 +145,7 @@ impl Default for Habits {
             has_references: true,
             reverts_after: None,
             deletions: Vec::new(),
+            answers_after: 0,
             lingers: false,
         }
     }
@@ -398,12 +401,14 @@ impl Sim {
 
     fn happen(&mut self, happening: Happening, inputs: &mut Vec<Input>) {
         match happening {
-            Happening::Deliver(input) => inputs.push(*input),
+            Happening::Deliver(input) => {
+                self.is_patching &= !matches!(*input, Input::RolloutPatched { .. });
+                inputs.push(*input);
+            }
             Happening::Patch(patch) => {
                 let answer = self.patch(&patch);
-                self.is_patching = false;
-                let uid = Uid("web-uid".into());
-                inputs.push(Input::RolloutPatched { uid, answer });
+                let answer = Input::RolloutPatched { uid: Uid("web-uid".into()), answer };
+                self.later(self.habits.answers_after, Happening::Deliver(Box::new(answer)));
             }
             Happening::Ready(uid) => self.change_pod(&uid, |pod, at| set_ready(pod, true, at)),
             Happening::Unready(uid, period) => {

@@ -123,6 +123,7 @@ async fn dry_runs_change_nothing() -> Result<()> {
     for flag in ["--dry-run=client", "--dry-run"] {
         let output = guard(&world, &["undo", "deployment/web", flag]).await?;
         assert_eq!(output.code, Some(0), "{output}");
+        assert!(output.stdout.starts_with("deployment/web: undo to revision 1: "), "{output}");
         assert!(output.stdout.ends_with("deployment.apps/web rolled back (dry run)\n"), "{output}");
         assert!(output.stdout.contains(&format!("image: {ONE}\n")), "{output}");
     }

@@ -68,12 +68,13 @@ pub fn run_from<C: Parser>(
             out.text(&page.render(out.width()));
             return Exit::Done;
         }
-        Err(error) if !error.use_stderr() => {
-            printer(ColorChoice::Auto).out.text(&error.to_string());
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            let version = command.get_version().unwrap_or("dev");
+            printer(ColorChoice::Auto).out.line(format_args!("{invocation} v{version}"));
             return Exit::Done;
         }
         Err(error) => {
-            let error = usage_error(&command, &error);
+            let error = usage_error(&command, &arguments, &error);
             printer(ColorChoice::Auto).error(&error);
             return error.exit;
         }
@@ -137,8 +138,13 @@ fn asked_for(command: &Command, arguments: &[OsString]) -> Option<String> {
 }
 
 /// clap's complaint in pflag's and cobra's words.
-fn usage_error(command: &Command, error: &clap::Error) -> CliError {
-    let invocation = command.get_bin_name().unwrap_or_default();
+fn usage_error(root: &Command, arguments: &[OsString], error: &clap::Error) -> CliError {
+    let mut invocation = root.get_bin_name().unwrap_or_default().to_owned();
+    let mut command = root;
+    if let Some(subcommand) = asked_for(root, arguments).and_then(|name| root.find_subcommand(name)) {
+        invocation = format!("{invocation} {}", subcommand.get_name());
+        command = subcommand;
+    }
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -164,11 +170,17 @@ fn usage_error(command: &Command, error: &clap::Error) -> CliError {
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let reason = source.map(|source| parse_error(&value, source)).or_else(|| possible_values(error));
             let reason = reason.unwrap_or_else(|| "invalid value".to_owned());
-            format!("invalid argument {value:?} for {:?} flag: {reason}", both_names(command, &flag))
+            match both_names(root, command, &flag) {
+                Some(names) => format!("invalid argument {value:?} for {names:?} flag: {reason}"),
+                None => format!("invalid argument {value:?}: {reason}"),
+            }
         }
         _ => first_line(error),
     };
-    let usage = CliError::usage(invocation, message);
+    let mut usage = CliError::usage(&invocation, message);
+    if command.get_arguments().any(clap::Arg::is_last_set) && !arguments.iter().any(|argument| argument == "--") {
+        usage = usage.hint("the command to run goes behind --");
+    }
     match text(ContextKind::SuggestedArg).or_else(|| text(ContextKind::SuggestedSubcommand)) {
         Some(suggestion) => usage.hint(format!("did you mean {suggestion}?")),
         None => usage,
@@ -180,14 +192,15 @@ fn long_name(flag: &str) -> &str {
     flag.split([' ', '[', '=']).next().unwrap_or_default()
 }
 
-/// `-n, --namespace`: pflag names a flag's short form too.
-fn both_names(command: &Command, flag: &str) -> String {
+/// `-n, --namespace`: pflag names a flag's short form too. None if it is no flag's value.
+fn both_names(root: &Command, command: &Command, flag: &str) -> Option<String> {
     let long = long_name(flag);
-    let arg = command.get_arguments().find(|arg| arg.get_long() == long.strip_prefix("--"));
-    match arg.and_then(clap::Arg::get_short) {
+    let name = long.strip_prefix("--")?;
+    let arg = command.get_arguments().chain(root.get_arguments()).find(|arg| arg.get_long() == Some(name));
+    Some(match arg.and_then(clap::Arg::get_short) {
         Some(short) => format!("-{short}, {long}"),
         None => long.to_owned(),
-    }
+    })
 }
 
 /// What a value's parser says; for numbers, what Go's would.
@@ -257,6 +270,22 @@ mod tests {
             /// Say all of it
             #[arg(long)]
             all: bool,
+            /// How much of it
+            #[arg(short, long, default_value = "1")]
+            depth: i64,
+        },
+        /// Paint it
+        #[command(hide = true)]
+        Paint {
+            #[arg(value_enum)]
+            colour: ColorChoice,
+        },
+        /// Run something
+        #[command(hide = true)]
+        Run {
+            things: Vec<String>,
+            #[arg(last = true, required = true)]
+            program: Vec<String>,
         },
     }
 
@@ -300,11 +329,11 @@ mod tests {
         check("--timeout 1m30s", "[] force=false 90s None None None None v=0 warn=false");
         check(
             "plan --all=true -n x",
-            r#"[] force=false 0ns None None Some(Plan { all: true }) Some("x") v=0 warn=false"#,
+            r#"[] force=false 0ns None None Some(Plan { all: true, depth: 1 }) Some("x") v=0 warn=false"#,
         );
         check(
             "-n x plan --all=false",
-            r#"[] force=false 0ns None None Some(Plan { all: false }) Some("x") v=0 warn=false"#,
+            r#"[] force=false 0ns None None Some(Plan { all: false, depth: 1 }) Some("x") v=0 warn=false"#,
         );
         check(
             "--cache-dir=/c --kuberc k --profile none --vmodule a=1 --log-flush-frequency=5s --match-server-version",
@@ -338,6 +367,13 @@ mod tests {
             "--request-timeout=x",
             "--as-user-extra=x",
             "plan x",
+            "plan --al",
+            "plan --depth=x",
+            "plan --v=x",
+            "paint red",
+            "run ls",
+            "run ls -l",
+            "run --x -- ls",
         ]
         .into_iter()
         .map(|arguments| {
@@ -372,7 +408,24 @@ mod tests {
         error: invalid argument "x" for "--as-user-extra" flag: "x" is not of the form key=value
         See 'kubectl do-it --help' for usage.
         error: unexpected argument "x"
-        See 'kubectl do-it --help' for usage.
+        See 'kubectl do-it plan --help' for usage.
+        error: unknown flag: --al
+        See 'kubectl do-it plan --help' for usage.
+        hint: did you mean --all?
+        error: invalid argument "x" for "-d, --depth" flag: strconv.ParseInt: parsing "x": invalid syntax
+        See 'kubectl do-it plan --help' for usage.
+        error: invalid argument "x" for "-v, --v" flag: strconv.ParseInt: parsing "x": invalid syntax
+        See 'kubectl do-it plan --help' for usage.
+        error: invalid argument "red": must be one of auto, always, never
+        See 'kubectl do-it paint --help' for usage.
+        error: the following required arguments were not provided: <PROGRAM>...
+        See 'kubectl do-it run --help' for usage.
+        hint: the command to run goes behind --
+        error: unknown shorthand flag: 'l' in -l
+        See 'kubectl do-it run --help' for usage.
+        hint: the command to run goes behind --
+        error: unknown flag: --x
+        See 'kubectl do-it run --help' for usage.
         "#);
     }
 
@@ -438,6 +491,9 @@ mod tests {
             --color='auto':
                 Colour the output: auto, always or never.
 
+            -d, --depth=1:
+                How much of it.
+
             --request-timeout=0s:
                 The length of time to wait before giving up on a single server request.
                 Non-zero values should contain a corresponding time unit (e.g. 1s, 2m,
@@ -452,7 +508,7 @@ mod tests {
         assert_eq!(run("-n plan plan --help").1.out(), captured.out());
 
         let (_, captured) = run("--version");
-        assert_eq!(captured.out(), "kubectl do-it 1.2.3\n");
+        assert_eq!(captured.out(), "kubectl do-it v1.2.3\n");
     }
 
     #[test]

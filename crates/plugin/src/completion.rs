@@ -17,7 +17,7 @@ use crate::shell::Shell;
 #[derive(Debug, Clone, Args)]
 pub struct CompletionFlags {
     /// The shell whose script is printed
-    #[arg(value_name = "SHELL", required_unless_present = "install")]
+    #[arg(value_name = "bash|zsh|fish", required_unless_present = "install")]
     shell: Option<ShellName>,
 
     /// Place a link beside the plugin by which kubectl itself completes it, in any shell

@@ -161,7 +161,7 @@ pub(crate) struct StatusFlags {
     #[command(flatten)]
     proof: ProofFlags,
 
-    /// Look at what `kubectl get deploy,sts,ds,rs,controllerrevisions,pods,events -o yaml` printed, - for standard input
+    /// Look at what `kubectl get deploy,sts,ds,rs,controllerrevisions,pods,events,nodes -o yaml` printed, - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) from_file: Option<PathBuf>,
 
@@ -463,7 +463,8 @@ fn wanted(
             Ok(WantedRollouts::Selected { kinds: types.split(',').map(kind).collect::<Result<_, _>>()?, labels })
         }
         ([types], false, _) => {
-            kind(types.split(',').next().unwrap_or_default())?;
+            kind(types.split(',').next().unwrap_or_default())
+                .map_err(|error| error.hint(format!("a name goes behind its TYPE, as in deployment/{types}")))?;
             Err(usage(format!(
                 "resource(s) were provided, but no name was specified: {types} needs a NAME, -l or --all"
             )))
@@ -648,6 +649,10 @@ mod tests {
         check("deploy,ds --all", "deployments,daemonsets where ");
         refuse("", "required resource not specified");
         refuse("web", "\"web\" is not a kind that rolls out");
+        assert_eq!(
+            named_by(&["web".to_owned()]).unwrap_err().hints,
+            ["a name goes behind its TYPE, as in deployment/web"]
+        );
         refuse("pod/web", "\"pod\" is not a kind that rolls out");
         refuse("deployment", "resource(s) were provided, but no name was specified");
         refuse("deployment deployment/web", "there is no need to specify a resource type");

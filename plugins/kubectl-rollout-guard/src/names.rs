@@ -29,6 +29,7 @@ pub(crate) async fn offer(line: Line) -> Result<Answer, CliError> {
     match line.argument.as_str() {
         "workloads" => workloads(&line).await.map(Answer::from),
         "revision" | "to_revision" => revisions(&line).await,
+        "diff" => revisions(&line).await.map(|answer| pairs(answer, &line.typed)),
         _ => Ok(Answer::default()),
     }
 }
@@ -116,6 +117,21 @@ async fn revisions(line: &Line) -> Result<Answer, CliError> {
     Ok(Answer { keeps_order: true, ..candidates.into() })
 }
 
+/// A..B: what follows the A that was typed, else each revision with the newest.
+fn pairs(revisions: Answer, typed: &str) -> Answer {
+    let Answer { mut candidates, keeps_order, files } = revisions;
+    let from = typed.split_once("..").map(|(from, _)| from.to_owned());
+    let newest = candidates.first().map(|candidate| candidate.value.clone()).unwrap_or_default();
+    candidates.retain(|candidate| candidate.value != *from.as_ref().unwrap_or(&newest));
+    for Candidate { value, description: _ } in &mut candidates {
+        *value = match &from {
+            Some(from) => format!("{from}..{value}"),
+            None => format!("{value}..{newest}"),
+        };
+    }
+    Answer { candidates, keeps_order, files }
+}
+
 /// A revision, with its marks, its images and its cause.
 fn revision(revision: &HistoryRevision) -> Candidate {
     let HistoryRevision { revision, version: _, created_at: _, images, ready: _, change_cause, marks } = revision;
@@ -162,6 +178,26 @@ mod tests {
         assert!(!is_same("deploy/web", "sts/web"));
         assert!(!is_same("deploy/web", "deploy/webshop"));
         assert!(!is_same("web", "web"));
+    }
+
+    #[test]
+    fn two_revisions_to_compare() {
+        #[track_caller]
+        fn check(typed: &str, expected: &[&str]) {
+            let candidates = ["9", "8", "1"].map(|number| Candidate::new(number, "")).to_vec();
+            let Answer { candidates, keeps_order, files } =
+                pairs(Answer { candidates, keeps_order: true, files: false }, typed);
+            let values: Vec<_> = candidates.into_iter().map(|candidate| candidate.value).collect();
+            assert_eq!(
+                (values, keeps_order, files),
+                (expected.iter().map(|it| (*it).to_owned()).collect(), true, false)
+            );
+        }
+        check("", &["8..9", "1..9"]);
+        check("8", &["8..9", "1..9"]);
+        check("1..", &["1..9", "1..8"]);
+        check("9..1", &["9..8", "9..1"]);
+        assert_eq!(pairs(Answer::default(), ""), Answer::default());
     }
 
     #[test]

@@ -82,14 +82,15 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
         let effect = if dry_run == DryRun::Server { Effect::DryRun } else { Effect::Real };
         for (rollout, revision) in chosen {
             let diff = template::diff(&rollout.template, &revision.template, &rollout.shown());
+            let subject = observed.view.subject(rollout, observed.taken_at);
+            let why = target::choose(&subject, options.to_revision, &BTreeSet::new());
+            let why = why.map(|target| target.to_string()).unwrap_or_default();
             if let Some(format) = flags.output.output {
-                let subject = observed.view.subject(rollout, observed.taken_at);
-                let why = target::choose(&subject, options.to_revision, &BTreeSet::new());
-                let why = why.map(|target| target.to_string()).unwrap_or_default();
                 let undo_target = revision.number.map(|revision| UndoTarget { revision, why, diff });
                 let status = RolloutStatus { undo_target, ..look(&subject, &options.limits, &[]) };
                 shell.printer.out.streamed(format, &status)?;
             } else {
+                say(&format!("{}: undo to {why}", rollout.shown()), None, shell);
                 tell_diff(&mut shell.printer, &diff);
             }
             if dry_run != DryRun::Client {

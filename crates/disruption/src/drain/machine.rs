@@ -189,8 +189,9 @@ fn preflight(plan: &Plan<'_>, node: &NodeName, on_blocked: OnBlocked) -> Option<
     let is_impossible = |verdict| {
         matches!(verdict, BudgetVerdict::AlwaysBlocked | BudgetVerdict::MultipleBudgets | BudgetVerdict::SyncFailed)
     };
-    let blocked = pods().find(|planned| on_blocked == OnBlocked::Refuse && is_impossible(planned.budget));
-    let impossible = blocked.map(|planned| text::impossible(planned, plan));
+    let blocked: Vec<_> =
+        pods().filter(|planned| on_blocked == OnBlocked::Refuse && is_impossible(planned.budget)).collect();
+    let impossible = (!blocked.is_empty()).then(|| text::impossible(&blocked, plan));
     // Both at once: who adds the flags is not to be refused again.
     match (needs_flags, impossible) {
         (Some(flags), Some(budget)) => Some(Problem::NeedsFlags(format!("{flags}; {budget}"))),

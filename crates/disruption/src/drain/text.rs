@@ -173,25 +173,35 @@ pub(super) fn reasons(judgement: &Judgement<'_>) -> String {
 
 /// Why pods are refused, in kubectl's words: each reason with its pods.
 pub(super) fn refusal<'a>(pods: impl Iterator<Item = (&'a Pod, &'a Judgement<'a>)>) -> String {
-    let mut by_reason: Vec<(String, Vec<String>)> = Vec::new();
-    for (pod, judgement) in pods {
-        for reason in judgement.reasons.iter().filter(|reason| reason.severity() == Severity::Error) {
-            let message = reason.message();
-            let at = by_reason.iter().position(|(known, _)| *known == message).unwrap_or_else(|| {
-                by_reason.push((message, Vec::new()));
-                by_reason.len() - 1
-            });
-            by_reason[at].1.push(pod.name.to_string());
-        }
-    }
-    let cannot = by_reason.iter().map(|(message, pods)| format!("cannot delete {message}: {}", pods.join(", ")));
+    let reasons = pods.flat_map(|(pod, judgement)| {
+        let errors = judgement.reasons.iter().filter(|reason| reason.severity() == Severity::Error);
+        errors.map(move |reason| (reason.message(), pod))
+    });
+    let cannot = by_message(reasons).map(|(message, pods)| format!("cannot delete {message}: {}", pods.join(", ")));
     cannot.collect::<Vec<_>>().join(", ")
 }
 
-/// Why a budget can never let a pod go.
-pub(super) fn impossible(planned: &PodPlan<'_>, plan: &Plan<'_>) -> String {
-    let (message, _) = budget_message(planned, plan);
-    format!("pod {}: {message}", planned.pod.name)
+/// Why budgets can never let pods go: each reason with its pods.
+pub(super) fn impossible(pods: &[&PodPlan<'_>], plan: &Plan<'_>) -> String {
+    let messages = pods.iter().map(|planned| (budget_message(planned, plan).0, planned.pod));
+    let cannot = by_message(messages).map(|(message, pods)| {
+        let word = if pods.len() == 1 { "pod" } else { "pods" };
+        format!("{word} {}: {message}", pods.join(", "))
+    });
+    cannot.collect::<Vec<_>>().join("; ")
+}
+
+/// The names of the pods that share a message, in the order of the first of each.
+fn by_message<'a>(pods: impl Iterator<Item = (String, &'a Pod)>) -> impl Iterator<Item = (String, Vec<String>)> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for (message, pod) in pods {
+        let name = pod.name.to_string();
+        match all.iter_mut().find(|(known, _)| *known == message) {
+            Some((_, names)) => names.push(name),
+            None => all.push((message, vec![name])),
+        }
+    }
+    all.into_iter()
 }
 
 /// That a deletion asks no budget, and what they would have said.

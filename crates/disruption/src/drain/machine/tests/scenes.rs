@@ -181,13 +181,20 @@ fn impossible_budgets() {
                    allows an eviction";
     let left = ["web-1 Left: nothing was begun", "web-2 Left: nothing was begun"];
     let sim = check(drain(world()), 4, "NotStarted", &[], &left);
-    assert_eq!(sim.drain.result().reason, format!("node n1: pod shop/web-1: {message}"));
+    assert_eq!(sim.drain.result().reason, format!("node n1: pods shop/web-1, shop/web-2: {message}"));
     assert_eq!(sim.node("n1").unwrap().resource_version, "1", "the node is untouched");
     // What needs a flag comes first and keeps quiet about nothing.
     let result = drain(world().with(pod("bare").on("n1"))).result();
     let needs_flag = "cannot delete Pods that declare no controller (use --force to override): shop/bare";
-    assert_eq!(result.reason, format!("node n1: {needs_flag}; pod shop/web-1: {message}"));
+    assert_eq!(result.reason, format!("node n1: {needs_flag}; pods shop/web-1, shop/web-2: {message}"));
     assert_eq!(result.exit_code, 3);
+    // Two budgets are named at once.
+    let two = world().runs(&deployment("api"), ["n1"]).with(budget("api").max_unavailable("0"));
+    let of_api = message.replace("web", "api").replace('2', "1");
+    assert_eq!(
+        drain(two).result().reason,
+        format!("node n1: pod shop/api-1: {of_api}; pods shop/web-1, shop/web-2: {message}")
+    );
 
     let wait =
         Execution { on_blocked: OnBlocked::Wait, deadline: Some(Duration::from_secs(5)), ..Execution::default() };

@@ -1,6 +1,13 @@
 //! Unified diffs of what will change.
 
-use similar::TextDiff;
+use std::fmt::Write as _;
+
+use similar::{
+    ChangeTag, DiffOp,
+    algorithms::{Capture, Compact, Replace, myers},
+    group_diff_ops,
+    udiff::UnifiedHunkHeader,
+};
 
 /// Lines shown around a change.
 const CONTEXT_LINES: usize = 3;
@@ -15,7 +22,32 @@ pub fn between((old, before): (&str, &str), (new, after): (&str, &str)) -> Strin
     if before == after {
         return String::new();
     }
-    TextDiff::from_lines(before, after).unified_diff().context_radius(CONTEXT_LINES).header(old, new).to_string()
+    let mut diff = format!("--- {old}\n+++ {new}\n");
+    let (before, after) = (lines(before), lines(after));
+    for hunk in group_diff_ops(changes(&before, &after), CONTEXT_LINES) {
+        let _ = writeln!(diff, "{}", UnifiedHunkHeader::new(&hunk));
+        for change in hunk.iter().flat_map(|op| op.iter_changes(&before, &after)) {
+            let sign = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            let _ = writeln!(diff, "{sign}{}", change.value());
+        }
+    }
+    diff
+}
+
+/// Only one algorithm on one kind of sequence: all that `similar` can do is half a megabyte.
+fn changes(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
+    let mut changes = Compact::new(Replace::new(Capture::new()), before, after);
+    // Writing down what is captured cannot fail.
+    let Ok(()) = myers::diff(&mut changes, before, 0..before.len(), after, 0..after.len());
+    changes.into_inner().into_inner().into_ops()
+}
+
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().collect()
 }
 
 #[cfg(test)]

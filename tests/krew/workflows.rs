@@ -69,7 +69,7 @@ fn what_is_published_is_what_xtask_writes() -> Result<()> {
     for file in ["dist/*.tar.gz", "dist/SHA256SUMS", "krew-manifest.yaml"] {
         assert!(create.contains(file), "{create}");
     }
-    let templates: Vec<&str> = steps(&release, "publish")?
+    let templates: Vec<&str> = steps(&release, "index")?
         .iter()
         .filter(|step| step["uses"].as_str().is_some_and(|action| action.starts_with("rajatjindal/krew-release-bot@")))
         .filter_map(|step| step["with"]["krew_template_file"].as_str())
@@ -81,6 +81,12 @@ fn what_is_published_is_what_xtask_writes() -> Result<()> {
     let tag = &release["on"]["push"]["tags"];
     assert_eq!(*tag, serde_json::json!(["v*.*.*"]));
     assert_eq!(release["jobs"]["publish"]["needs"], "dist");
+    let index = &release["jobs"]["index"];
+    assert_eq!(
+        (&index["needs"], &index["permissions"]),
+        (&"publish".into(), &Value::Null),
+        "it may write nothing here"
+    );
     Ok(())
 }
 

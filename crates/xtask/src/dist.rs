@@ -26,6 +26,9 @@ const HELP_LIMIT: Duration = Duration::from_millis(10);
 /// How often the help is asked for; the median counts.
 const HELP_RUNS: usize = 21;
 
+/// Relocations as bits (`DT_RELR`): a third of a megabyte less. musl 1.2.4 and glibc 2.36 know them.
+const SHORT_RELOCATIONS: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
+
 /// What was built for one plugin, and how large and fast it is.
 #[derive(Debug)]
 pub struct Built {
@@ -39,16 +42,34 @@ pub struct Built {
     pub help: Option<Duration>,
 }
 
+impl Built {
+    /// What is larger or slower than it is meant to be, in words.
+    pub fn excess(&self) -> Vec<String> {
+        let Self { archive: _, binary_size, archive_size, help } = self;
+        let mut excess = Vec::new();
+        if *binary_size > BINARY_LIMIT {
+            excess.push(format!("the binary has {binary_size} bytes, more than {BINARY_LIMIT}"));
+        }
+        if *archive_size > ARCHIVE_LIMIT {
+            excess.push(format!("the archive has {archive_size} bytes, more than {ARCHIVE_LIMIT}"));
+        }
+        if let Some(help) = help.filter(|help| *help > HELP_LIMIT) {
+            excess.push(format!("--help takes {help:?}, more than {HELP_LIMIT:?}"));
+        }
+        excess
+    }
+}
+
 /// Builds both plugins with the profile `dist` for `target`, or for this machine, packs them into `dist/`, and writes the
 /// manifests for that platform alone.
 ///
 /// # Errors
-/// The platform is not released, the build fails, or a limit is passed.
+/// The platform is not released, or the build fails.
 pub fn dist(workspace: &Path, target: Option<&str>) -> Result<Vec<Built>> {
     let host = host()?;
     let triple = target.unwrap_or(&host);
     let platform = Platform::of(triple)?;
-    let binaries = build(workspace, target)?;
+    let binaries = build(workspace, platform, target)?;
     let dir = workspace.join("dist");
     fs::create_dir_all(&dir)?;
     let release = Release::current();
@@ -65,8 +86,6 @@ pub fn dist(workspace: &Path, target: Option<&str>) -> Result<Vec<Built>> {
         built.push(Built { archive, binary_size, archive_size: packed.len(), help });
     }
     manifests(workspace, &release, &dir, &[*platform])?;
-    // Last, so that what is too large can be looked at.
-    built.iter().try_for_each(within_limits)?;
     Ok(built)
 }
 
@@ -127,7 +146,7 @@ pub fn release_manifests(workspace: &Path, dir: &Path) -> Result<()> {
 }
 
 /// Builds, and says where the binaries are.
-fn build(workspace: &Path, target: Option<&str>) -> Result<PathBuf> {
+fn build(workspace: &Path, platform: &Platform, target: Option<&str>) -> Result<PathBuf> {
     let mut cargo = crate::cargo(workspace);
     cargo.args(["build", "--locked", "--profile", "dist"]);
     for plugin in &PLUGINS {
@@ -142,7 +161,11 @@ fn build(workspace: &Path, target: Option<&str>) -> Result<PathBuf> {
     let home = cargo_home()?;
     let remap = [(home.as_path(), "/cargo"), (workspace, "/source")]
         .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-    let status = cargo.env("CARGO_ENCODED_RUSTFLAGS", remap.join("\x1f")).status().context("starting cargo")?;
+    let mut flags = Vec::from(remap);
+    if platform.os == "linux" {
+        flags.push(SHORT_RELOCATIONS.to_owned());
+    }
+    let status = cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).status().context("starting cargo")?;
     if !status.success() {
         bail!("cargo could not build the plugins");
     }
@@ -166,21 +189,6 @@ fn host() -> Result<String> {
     let said = String::from_utf8(output.stdout)?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc does not name its host")?.to_owned())
-}
-
-fn within_limits(built: &Built) -> Result<()> {
-    let Built { archive, binary_size, archive_size, help } = built;
-    let name = archive.display();
-    if *binary_size > BINARY_LIMIT {
-        bail!("{name}: the binary has {binary_size} bytes, more than {BINARY_LIMIT}");
-    }
-    if *archive_size > ARCHIVE_LIMIT {
-        bail!("{name}: the archive has {archive_size} bytes, more than {ARCHIVE_LIMIT}");
-    }
-    if let Some(help) = help.filter(|help| *help > HELP_LIMIT) {
-        bail!("{name}: --help takes {help:?}, more than {HELP_LIMIT:?}");
-    }
-    Ok(())
 }
 
 /// The median time of `--help`.
@@ -209,12 +217,16 @@ mod tests {
 
     #[test]
     fn each_limit_is_one() {
-        within_limits(&built(BINARY_LIMIT, ARCHIVE_LIMIT, 10_000)).unwrap();
-        within_limits(&Built { help: None, ..built(1, 1, 0) }).unwrap();
-        let error = |built| within_limits(&built).unwrap_err().to_string();
-        assert_eq!(error(built(10_000_001, 1, 1)), "dist/x.tar.gz: the binary has 10000001 bytes, more than 10000000");
-        assert_eq!(error(built(1, 4_500_001, 1)), "dist/x.tar.gz: the archive has 4500001 bytes, more than 4500000");
-        assert_eq!(error(built(1, 1, 10_001)), "dist/x.tar.gz: --help takes 10.001ms, more than 10ms");
+        #[track_caller]
+        fn check(built: &Built, expected: &[&str]) {
+            assert_eq!(built.excess(), expected);
+        }
+        check(&built(BINARY_LIMIT, ARCHIVE_LIMIT, 10_000), &[]);
+        check(&Built { help: None, ..built(1, 1, 0) }, &[]);
+        let binary = "the binary has 10000001 bytes, more than 10000000";
+        let archive = "the archive has 4500001 bytes, more than 4500000";
+        check(&built(10_000_001, 4_500_001, 1), &[binary, archive]);
+        check(&built(1, 1, 10_001), &["--help takes 10.001ms, more than 10ms"]);
     }
 
     #[test]

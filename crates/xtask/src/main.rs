@@ -15,16 +15,20 @@ fn main() -> Result<()> {
     let mut out = io::stdout().lock();
     match Task::parse() {
         Task::Dist { target } => {
-            for Built { archive, binary_size, archive_size, help } in dist::dist(workspace, target.as_deref())? {
+            for built in dist::dist(workspace, target.as_deref())? {
+                let Built { archive, binary_size, archive_size, help } = &built;
+                let archive = archive.strip_prefix(workspace).unwrap_or(archive).display();
                 let help = help.map(|help| format!(", --help {:.1} ms", help.as_secs_f64() * 1000.0));
                 writeln!(
                     out,
-                    "{}: {:.2} MB, binary {:.2} MB{}",
-                    archive.strip_prefix(workspace).unwrap_or(&archive).display(),
-                    megabytes(archive_size),
-                    megabytes(binary_size),
+                    "{archive}: {:.2} MB, binary {:.2} MB{}",
+                    megabytes(*archive_size),
+                    megabytes(*binary_size),
                     help.unwrap_or_default()
                 )?;
+                for excess in built.excess() {
+                    writeln!(io::stderr(), "warning: {archive}: {excess}")?;
+                }
             }
         }
         Task::Manifests { dir } => dist::release_manifests(workspace, &dir)?,

@@ -105,6 +105,14 @@ pub fn blame(
     of(Fault::Version, paths, sentence)
 }
 
+impl Blame {
+    /// Whether a finding proves the version bad: it is the version's fault, and neither passes by itself nor lies with
+    /// what surrounds the pods, such as a registry that does not answer for the new image.
+    pub fn proves_bad(&self, finding: &Finding) -> bool {
+        self.fault == Fault::Version && !matches!(finding.class, Class::Environment | Class::Transient)
+    }
+}
+
 impl Fault {
     /// Whether this rollout changed something that the finding can come from; none where no template has to do with it, or
     /// there is none to compare with.
@@ -600,6 +608,24 @@ mod tests {
             template.pointer_mut(parent).unwrap()[key] = value.clone();
         }
         template
+    }
+
+    #[test]
+    fn what_proves_a_version_bad() {
+        #[track_caller]
+        fn check(fault: Fault, class: Class, expected: bool) {
+            let blame = Blame { fault, paths: Vec::new(), sentence: String::new() };
+            let finding = Finding { class, ..finding(Code::ImagePullFailed, "") };
+            assert_eq!(blame.proves_bad(&finding), expected, "{fault:?} {class:?}");
+        }
+        for class in [Class::Fatal, Class::Repeated, Class::Timed] {
+            check(Version, class, true);
+            for fault in [OldPodsToo, Unchanged, Held, FirstRollout] {
+                check(fault, class, false);
+            }
+        }
+        check(Version, Class::Environment, false);
+        check(Version, Class::Transient, false);
     }
 
     /// What a finding can come from, by paths.

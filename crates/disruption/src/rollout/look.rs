@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::{
-    blame::{self, Blame, Fault},
+    blame::{self, Blame},
     document::{RolloutCause, RolloutFinding, RolloutPhase, RolloutStatus, RolloutWorkload, UndoTarget},
     references,
     status::{self, Progress},
@@ -53,11 +53,13 @@ pub fn needed_by_undo(subject: &Subject<'_>, limits: &Limits) -> BTreeSet<Wanted
 }
 
 /// What proves at one look that the current version is bad: it stalls the rollout, and the version is to blame.
-pub(super) fn proof_against_version(subject: &Subject<'_>, limits: &Limits) -> Option<Finding> {
+pub(super) fn proof_against_version(
+    subject: &Subject<'_>,
+    limits: &Limits,
+    seen_ready: &BTreeSet<VersionKey>,
+) -> Option<Finding> {
     let Verdict { phase, cause, .. } = see(subject, limits).verdict;
-    cause.filter(|finding| {
-        phase == Phase::Stalled && blame_for(subject, finding, &BTreeSet::new()).fault == Fault::Version
-    })
+    cause.filter(|finding| phase == Phase::Stalled && blame_for(subject, finding, seen_ready).proves_bad(finding))
 }
 
 /// A cause with what the rollout changed of it.

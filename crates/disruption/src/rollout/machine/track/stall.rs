@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Stage, Surroundings, Track, undo::Change};
 use crate::{
     action::{Action, Wanted},
-    diagnose::{Class, Finding},
+    diagnose::Finding,
     model::{RolloutKind, Uid},
     outcome::Exit,
     rollout::{
@@ -67,11 +67,11 @@ impl Track {
             });
         }
         let options = surroundings.options;
-        let is_versions = blame.fault == Fault::Version;
-        let is_to_blame = is_versions && !matches!(finding.class, Class::Environment | Class::Transient);
+        let is_to_blame = blame.proves_bad(&finding);
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
         if !is_to_blame && options.undo_on == UndoOn::Version {
+            let is_versions = blame.fault == Fault::Version;
             let why = if is_versions { "which is not the version's fault" } else { &blame.sentence };
             let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);
             let message = match target {

@@ -101,7 +101,7 @@ impl Track {
                 // An undo that somebody asks for leaves a bad version, too: the next one must not lead back to it.
                 let because = match &self.cause {
                     Some((finding, _)) => Some(finding.clone()),
-                    None => look::proof_against_version(subject, &surroundings.options.limits),
+                    None => look::proof_against_version(subject, &surroundings.options.limits, &self.clocks.seen_ready),
                 };
                 let cause =
                     patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because.as_ref());

@@ -41,51 +41,86 @@ pub(crate) struct Reporter<'a> {
 }
 
 /// An event as a document.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Serialize)]
 struct EventDocument<'a> {
     at: String,
-    r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workload: Option<&'a RolloutWorkload>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    images: Option<BTreeMap<&'a str, &'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    counts: Option<RolloutPods>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finding: Option<&'a RolloutFinding>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<&'a RolloutCause>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    others: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    probe: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pods: Option<Vec<PodDocument<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warnings: Option<Vec<WarningDocument<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pod: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lines: Option<&'a [String]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    diff: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<RolloutOutcome>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seconds: Option<f64>,
+    #[serde(flatten)]
+    keys: EventKeys<'a>,
+}
+
+/// The type of an event and the keys that it has: the contract with programs.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type")]
+enum EventKeys<'a> {
+    WatchBegan {
+        workload: &'a RolloutWorkload,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        revision: Option<i64>,
+        images: BTreeMap<&'a str, &'a str>,
+    },
+    Progressed {
+        workload: &'a RolloutWorkload,
+        counts: RolloutPods,
+        message: &'a str,
+    },
+    FindingSeen {
+        workload: &'a RolloutWorkload,
+        finding: &'a RolloutFinding,
+    },
+    StallProven {
+        workload: &'a RolloutWorkload,
+        cause: &'a RolloutCause,
+        others: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        probe: Option<&'a str>,
+        pods: Vec<PodDocument<'a>>,
+        warnings: Vec<WarningDocument<'a>>,
+    },
+    LogRead {
+        workload: &'a RolloutWorkload,
+        pod: &'a str,
+        container: &'a str,
+        lines: &'a [String],
+    },
+    UndoBegan {
+        workload: &'a RolloutWorkload,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<i64>,
+        to: i64,
+        diff: &'a str,
+        message: &'a str,
+    },
+    PodUnblocked {
+        workload: &'a RolloutWorkload,
+        pod: &'a str,
+    },
+    RolloutPaused {
+        workload: &'a RolloutWorkload,
+    },
+    ProbeFailed {
+        url: &'a str,
+        message: &'a str,
+    },
+    ProbeRecovered {
+        url: &'a str,
+        seconds: f64,
+    },
+    Noted {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        workload: Option<&'a RolloutWorkload>,
+        message: &'a str,
+    },
+    ConnectionLost {
+        message: &'a str,
+    },
+    ConnectionRestored,
+    Interrupted,
+    RolloutEnded {
+        workload: &'a RolloutWorkload,
+        outcome: RolloutOutcome,
+        message: &'a str,
+        seconds: f64,
+    },
 }
 
 /// A pod of a stalled rollout as a document.
@@ -128,8 +163,7 @@ impl<'a> Reporter<'a> {
     pub(crate) fn tell(&mut self, at: Option<Timestamp>, event: &Event) {
         self.now = at.unwrap_or(self.now);
         let Some(format) = self.format else { return self.tell_people(event) };
-        let mut document = EventDocument::new(event);
-        document.at = format!("{:.3}", self.now);
+        let document = EventDocument { at: format!("{:.3}", self.now), keys: event.into() };
         if let Err(error) = self.printer.out.streamed(format, &document) {
             self.failure.get_or_insert(error);
         }
@@ -404,81 +438,42 @@ impl<'a> From<&'a Warning> for WarningDocument<'a> {
     }
 }
 
-impl<'a> EventDocument<'a> {
-    fn new(event: &'a Event) -> Self {
-        let nothing = Self::default();
+impl<'a> From<&'a Event> for EventKeys<'a> {
+    fn from(event: &'a Event) -> Self {
         match event {
-            Event::WatchBegan { workload, revision, images } => Self {
-                r#type: "WatchBegan",
-                workload: Some(workload),
+            Event::WatchBegan { workload, revision, images } => Self::WatchBegan {
+                workload,
                 revision: *revision,
-                images: Some(images.iter().map(|(name, image)| (name.as_str(), image.as_str())).collect()),
-                ..nothing
+                images: images.iter().map(|(name, image)| (name.as_str(), image.as_str())).collect(),
             },
-            Event::Progressed { workload, counts, message } => Self {
-                r#type: "Progressed",
-                workload: Some(workload),
-                counts: Some(*counts),
-                message: Some(message),
-                ..nothing
-            },
-            Event::FindingSeen { workload, finding } => {
-                Self { r#type: "FindingSeen", workload: Some(workload), finding: Some(finding), ..nothing }
-            }
+            Event::Progressed { workload, counts, message } => Self::Progressed { workload, counts: *counts, message },
+            Event::FindingSeen { workload, finding } => Self::FindingSeen { workload, finding },
             Event::StallProven { workload, cause, others, evidence } => {
                 let Evidence { probe, pods, warnings } = evidence;
-                Self {
-                    r#type: "StallProven",
-                    workload: Some(workload),
-                    cause: Some(cause),
-                    others: Some(*others),
+                Self::StallProven {
+                    workload,
+                    cause,
+                    others: *others,
                     probe: probe.as_deref(),
-                    pods: Some(pods.iter().map(PodDocument::from).collect()),
-                    warnings: Some(warnings.iter().map(WarningDocument::from).collect()),
-                    ..nothing
+                    pods: pods.iter().map(PodDocument::from).collect(),
+                    warnings: warnings.iter().map(WarningDocument::from).collect(),
                 }
             }
-            Event::LogRead { workload, pod, container, lines } => Self {
-                r#type: "LogRead",
-                workload: Some(workload),
-                pod: Some(pod),
-                container: Some(container),
-                lines: Some(lines),
-                ..nothing
-            },
-            Event::UndoBegan { workload, from, to, why, diff } => Self {
-                r#type: "UndoBegan",
-                workload: Some(workload),
-                from: *from,
-                to: Some(*to),
-                message: Some(why),
-                diff: Some(diff),
-                ..nothing
-            },
-            Event::PodUnblocked { workload, pod } => {
-                Self { r#type: "PodUnblocked", workload: Some(workload), pod: Some(pod), ..nothing }
+            Event::LogRead { workload, pod, container, lines } => Self::LogRead { workload, pod, container, lines },
+            Event::UndoBegan { workload, from, to, why, diff } => {
+                Self::UndoBegan { workload, from: *from, to: *to, diff, message: why }
             }
-            Event::RolloutPaused { workload } => Self { r#type: "RolloutPaused", workload: Some(workload), ..nothing },
-            Event::ProbeFailed { url, message } => {
-                Self { r#type: "ProbeFailed", url: Some(url), message: Some(message), ..nothing }
+            Event::PodUnblocked { workload, pod } => Self::PodUnblocked { workload, pod },
+            Event::RolloutPaused { workload } => Self::RolloutPaused { workload },
+            Event::ProbeFailed { url, message } => Self::ProbeFailed { url, message },
+            Event::ProbeRecovered { url, after } => Self::ProbeRecovered { url, seconds: in_seconds(*after) },
+            Event::Noted { workload, message } => Self::Noted { workload: workload.as_ref(), message },
+            Event::ConnectionLost { message } => Self::ConnectionLost { message },
+            Event::ConnectionRestored => Self::ConnectionRestored,
+            Event::Interrupted => Self::Interrupted,
+            Event::RolloutEnded { workload, outcome, message, after } => {
+                Self::RolloutEnded { workload, outcome: *outcome, message, seconds: in_seconds(*after) }
             }
-            Event::ProbeRecovered { url, after } => {
-                Self { r#type: "ProbeRecovered", url: Some(url), seconds: Some(in_seconds(*after)), ..nothing }
-            }
-            Event::Noted { workload, message } => {
-                Self { r#type: "Noted", workload: workload.as_ref(), message: Some(message), ..nothing }
-            }
-            Event::ConnectionLost { message } => Self { r#type: "ConnectionLost", message: Some(message), ..nothing },
-            Event::ConnectionRestored => Self { r#type: "ConnectionRestored", ..nothing },
-            Event::Interrupted => Self { r#type: "Interrupted", ..nothing },
-            Event::RolloutEnded { workload, outcome, message, after } => Self {
-                r#type: "RolloutEnded",
-                workload: Some(workload),
-                outcome: Some(*outcome),
-                message: Some(message),
-                seconds: Some(in_seconds(*after)),
-                ..nothing
-            },
         }
     }
 }

@@ -7,6 +7,7 @@ use cluster::{
 };
 use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange},
+    document::API_VERSION,
     event::Event,
     journal::{self, Standing},
     model::{Node, NodeName},
@@ -20,14 +21,44 @@ use plugin::{
     shell::Shell,
     values::{DryRun, Format},
 };
+use serde::Serialize;
 
 use crate::{
     arguments::RepairFlags,
-    report::{Reporter, suffix},
+    report::{Reporter, strategy, suffix},
 };
 
 /// How often a lost race for a node is decided again.
 const MOST_RACES: u32 = 5;
+
+/// What came of it: the last document, behind the events.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RepairResult {
+    api_version: &'static str,
+    kind: &'static str,
+    exit_code: u8,
+    dry_run: &'static str,
+    nodes: Vec<NodeRepair>,
+}
+
+/// What came of a node on which a drain had left a record.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRepair {
+    name: String,
+    outcome: RepairOutcome,
+    message: String,
+}
+
+/// A node's final word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+enum RepairOutcome {
+    Uncordoned,
+    RecordRemoved,
+    LeftAlone,
+    Failed,
+}
 
 /// What there is to repair on a node.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,39 +80,39 @@ pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, 
     let nodes = observe::nodes(&connection, &wanted, Chunks::default()).await?;
     let now = connection.server_now().ok_or_else(|| CliError::new("the server does not tell its time"))?;
     let mut exits = Vec::new();
-    let mut has_records = false;
+    let mut repairs = Vec::new();
     for node in nodes {
-        has_records |= node.record.is_some();
-        match repair(&connection, node, now, dry_run, flags, &mut shell.printer).await {
-            Ok(()) => exits.push(Exit::Done),
+        let name = node.name.clone();
+        match repair(&connection, node, now, dry_run, flags.output.output, &mut shell.printer).await {
+            Ok(finding) => repairs.extend(NodeRepair::of(&name, &finding)),
             Err(error) => {
                 shell.printer.error(&error);
                 exits.push(error.exit);
+                repairs.push(NodeRepair { name: name.0, outcome: RepairOutcome::Failed, message: error.message });
             }
         }
     }
-    if !has_records && flags.output.output.is_none() {
-        shell.printer.err.line("nothing to repair: no drain has left a record");
-    }
-    Ok(Exit::of_all(exits))
+    let exit = Exit::of_all(exits);
+    tell_end(repairs, exit, dry_run, flags.output.output, &mut shell.printer)?;
+    Ok(exit)
 }
 
-/// Repairs one node, deciding again when somebody else was faster.
+/// Repairs one node, deciding again when somebody else was faster. Says what there was to repair in the end.
 async fn repair(
     connection: &Connection,
     mut node: Node,
     now: Timestamp,
     dry_run: DryRun,
-    flags: &RepairFlags,
+    format: Option<Format>,
     printer: &mut Printer,
-) -> Result<(), CliError> {
+) -> Result<Finding, CliError> {
     for _ in 0..MOST_RACES {
         let finding = find(&node, now);
         let unschedulable = match &finding {
-            Finding::Nothing => return Ok(()),
+            Finding::Nothing => return Ok(finding),
             Finding::NotOurs(why) => {
                 printer.err.plain(format_args!("node/{} is left alone: {why}", node.name));
-                return Ok(());
+                return Ok(finding);
             }
             Finding::LeakedCordon => Some(false),
             Finding::OldRecord(_) => None,
@@ -99,9 +130,10 @@ async fn repair(
         match answer {
             NodeAnswer::Changed(fresh) => node = fresh,
             NodeAnswer::Stands(_) => {
-                return tell(connection.server_now(), node.name, &finding, dry_run, flags.output.output, printer);
+                tell(connection.server_now(), node.name, &finding, dry_run, format, printer)?;
+                return Ok(finding);
             }
-            NodeAnswer::Deleted => return Ok(()),
+            NodeAnswer::Deleted => return Ok(Finding::Nothing),
             NodeAnswer::Forbidden(message) => return Err(failure(&node, &message).exit(Exit::Forbidden)),
             NodeAnswer::Denied(message) => return Err(failure(&node, &message)),
             NodeAnswer::Trouble(trouble) => return Err(failure(&node, &trouble.message)),
@@ -159,6 +191,43 @@ fn tell(
     }
 }
 
+/// Tells how it ended; programs get the document also where there was nothing to repair.
+fn tell_end(
+    nodes: Vec<NodeRepair>,
+    exit: Exit,
+    dry_run: DryRun,
+    format: Option<Format>,
+    printer: &mut Printer,
+) -> Result<(), CliError> {
+    if let Some(format) = format {
+        let result = RepairResult {
+            api_version: API_VERSION,
+            kind: "RepairResult",
+            exit_code: exit.code(),
+            dry_run: strategy(dry_run),
+            nodes,
+        };
+        return printer.out.streamed(format, &result);
+    }
+    if nodes.is_empty() {
+        printer.err.line("nothing to repair: no drain has left a record");
+    }
+    Ok(())
+}
+
+impl NodeRepair {
+    /// None where no drain had left a record.
+    fn of(node: &NodeName, finding: &Finding) -> Option<Self> {
+        let (outcome, message) = match finding {
+            Finding::Nothing => return None,
+            Finding::NotOurs(why) => (RepairOutcome::LeftAlone, why.as_str()),
+            Finding::LeakedCordon => (RepairOutcome::Uncordoned, ""),
+            Finding::OldRecord(why) => (RepairOutcome::RecordRemoved, *why),
+        };
+        Some(Self { name: node.0.clone(), outcome, message: message.to_owned() })
+    }
+}
+
 fn failure(node: &Node, message: &str) -> CliError {
     CliError::new(format!("unable to repair node {:?}: {message}", node.name.0))
 }
@@ -181,5 +250,49 @@ mod tests {
         check(&Finding::LeakedCordon, DryRun::Server, "node/n uncordoned (server dry run)\n", "");
         check(&Finding::OldRecord("why"), DryRun::None, "", "node/n: record removed: why\n");
         check(&Finding::OldRecord("why"), DryRun::Client, "", "node/n: record removed (dry run): why\n");
+    }
+    #[test]
+    fn programs_get_a_document_even_of_nothing() {
+        #[track_caller]
+        fn check(format: Option<Format>, findings: &[(&str, Finding)], exit: Exit, out: &str, err: &str) {
+            let (mut printer, captured) = Printer::captured(ColorChoice::Never);
+            let repairs = findings.iter().filter_map(|(name, of)| NodeRepair::of(&NodeName((*name).into()), of));
+            tell_end(repairs.collect(), exit, DryRun::Server, format, &mut printer).unwrap();
+            assert_eq!((captured.out().as_str(), captured.err().as_str()), (out, err));
+        }
+        let nothing = [("n", Finding::Nothing)];
+        check(None, &nothing, Exit::Done, "", "nothing to repair: no drain has left a record\n");
+        check(
+            Some(Format::Json),
+            &nothing,
+            Exit::Done,
+            "{\"apiVersion\":\"disruption/v1alpha1\",\"kind\":\"RepairResult\",\"exitCode\":0,\"dryRun\":\"server\",\
+             \"nodes\":[]}\n",
+            "",
+        );
+        let findings = [
+            ("a", Finding::LeakedCordon),
+            ("b", Finding::OldRecord("why")),
+            ("c", Finding::NotOurs("alive".into())),
+            ("d", Finding::Nothing),
+        ];
+        check(None, &findings, Exit::Forbidden, "", "");
+        let expected = "---
+apiVersion: disruption/v1alpha1
+kind: RepairResult
+exitCode: 11
+dryRun: server
+nodes:
+- name: a
+  outcome: Uncordoned
+  message: \"\"
+- name: b
+  outcome: RecordRemoved
+  message: why
+- name: c
+  outcome: LeftAlone
+  message: alive
+";
+        check(Some(Format::Yaml), &findings, Exit::Forbidden, expected, "");
     }
 }

@@ -125,11 +125,7 @@ impl<'a> Reporter<'a> {
         let document = EventDocument {
             at: at.map(|at| format!("{at:.3}")),
             event: EventKeys::from(event),
-            dry_run: match self.dry_run {
-                DryRun::None => "none",
-                DryRun::Client => "client",
-                DryRun::Server => "server",
-            },
+            dry_run: strategy(self.dry_run),
         };
         if let Err(error) = self.printer.out.streamed(format, &document) {
             self.failure.get_or_insert(error);
@@ -297,6 +293,15 @@ impl<'a> PodKeys<'a> {
     fn new(pod: &'a ObjectName, uid: &'a Uid, node: &'a NodeName) -> Self {
         let ObjectName { namespace, name } = pod;
         Self { node: &node.0, namespace, name, uid: &uid.0 }
+    }
+}
+
+/// A dry run in a document, as its flag takes it.
+pub(crate) fn strategy(dry_run: DryRun) -> &'static str {
+    match dry_run {
+        DryRun::None => "none",
+        DryRun::Client => "client",
+        DryRun::Server => "server",
     }
 }
 

@@ -10,10 +10,10 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use lab::{Node, Running, World};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{RECORD, accepted, drain, stands, start, until_cordoned};
-use crate::runner::{safe_drain, safe_drain_as};
+use crate::runner::{document, safe_drain, safe_drain_as};
 
 /// A node whose drain does not end: two pods leave one by one, and no replacement finds room.
 async fn endless(name: &str) -> Result<(World, [Node; 2])> {
@@ -86,10 +86,17 @@ async fn a_leaked_cordon_is_repaired() -> Result<()> {
     age(&world, &a).await?;
     let dry = safe_drain(&world, &["repair", &a.name, "--dry-run=client"]).await?;
     assert_eq!(dry.stdout, format!("node/{} uncordoned (dry run)\n", a.name), "{dry}");
+    let dry = safe_drain(&world, &["repair", &a.name, "--dry-run=server", "-o", "json"]).await?;
+    let documents: Vec<Value> = dry.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!((&documents[0]["type"], &documents[0]["node"]), (&json!("NodeUncordoned"), &json!(a.name)), "{dry}");
+    let repaired = json!([{"name": a.name, "outcome": "Uncordoned", "message": ""}]);
+    assert_eq!((&documents[1]["kind"], &documents[1]["nodes"]), (&json!("RepairResult"), &repaired), "{dry}");
     assert!(stands(&world, &a).await?.0, "a dry run changes nothing");
     let repair = safe_drain(&world, &["repair", &a.name]).await?;
     assert_eq!((repair.code, repair.stdout), (Some(0), format!("node/{} uncordoned\n", a.name)));
     assert_eq!(stands(&world, &a).await?, (false, None));
+    let again = document(&safe_drain(&world, &["repair", &a.name, "-o", "json"]).await?)?;
+    assert_eq!((&again["kind"], &again["nodes"]), (&json!("RepairResult"), &json!([])), "{again}");
     let again = safe_drain(&world, &["repair", &a.name]).await?;
     assert_eq!(again.stderr, "nothing to repair: no drain has left a record\n");
     Ok(())

@@ -37,6 +37,12 @@ async fn wrong_usage_is_told_in_kubectls_words() -> Result<()> {
         ),
         (vec!["deployment/web", "--timeout=-5s"], "error: invalid argument \"-5s\" for \"--timeout\" flag:"),
         (
+            vec!["undo", "deployment/web", "--timeout", "-5s"],
+            "error: invalid argument \"-5s\" for \"--timeout\" flag: time: invalid duration \"-5s\": must not be negative\n",
+        ),
+        (vec!["deployment/web", "--stable-for", "-5s"], "error: invalid argument \"-5s\" for \"--stable-for\" flag:"),
+        (vec!["deployment/web", "--revision", "-1"], "error: revision must be a positive integer: -1\n"),
+        (
             vec!["deployment/web", "--stall-timeout", "soon"],
             "error: invalid argument \"soon\" for \"--stall-timeout\" flag:",
         ),

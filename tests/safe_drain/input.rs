@@ -29,6 +29,11 @@ async fn wrong_usage_is_told_in_kubectls_words() -> Result<()> {
             "error: invalid argument \"999999999h\" for \"--timeout\" flag: time: invalid duration \"999999999h\"",
         ),
         (vec!["plan", "n", "--timeout=-5s"], "error: invalid argument \"-5s\" for \"--timeout\" flag:"),
+        (vec!["plan", "n", "--deadline", "-5s"], "error: invalid argument \"-5s\" for \"--deadline\" flag:"),
+        (
+            vec!["plan", "n", "--grace-period", "-1", "--chunk-size", "-1"],
+            "error: --chunk-size must be zero or a count",
+        ),
         (
             vec!["plan", "n", "--grace-period", "99999999999"],
             "error: --grace-period=99999999999 is longer than a century",

@@ -110,25 +110,28 @@ pub fn command<C: Parser>() -> Command {
 }
 
 fn parse<C: Parser>(command: Command, arguments: &[OsString]) -> Result<(C, GlobalFlags), clap::Error> {
-    let matches = switches_with_values(command).try_get_matches_from(arguments)?;
+    let matches = read_like_pflag(command).try_get_matches_from(arguments)?;
     Ok((C::from_arg_matches(&matches)?, GlobalFlags::from_arg_matches(&matches)?))
 }
 
-/// Lets switches take a value after `=`, as pflag's booleans do; they never take the next argument.
-pub(crate) fn switches_with_values(command: Command) -> Command {
+/// Has words read as pflag reads them. Switches take a value after `=`, and never the next word. Every other flag takes the
+/// next word whatever it begins with: `--grace-period -1`.
+pub(crate) fn read_like_pflag(command: Command) -> Command {
     command
-        .mut_args(|arg| {
-            if !matches!(arg.get_action(), ArgAction::SetTrue) {
-                return arg;
-            }
-            arg.action(ArgAction::Set)
+        .mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_value("false")
                 .default_missing_value("true")
-                .value_parser(values::boolean)
+                .value_parser(values::boolean),
+            action if action.takes_values() && !arg.is_positional() && !arg.is_require_equals_set() => {
+                arg.allow_hyphen_values(true)
+            }
+            _ => arg,
         })
-        .mut_subcommands(switches_with_values)
+        .mut_subcommands(read_like_pflag)
 }
 
 /// The command whose help was asked for, as `plan --help` or `help plan`; none for the plugin's own.
@@ -327,6 +330,8 @@ mod tests {
         check("-n a --namespace=b -nc", r#"[] force=false 0ns None None None Some("c") v=0 warn=false"#);
         check("--v=6 --warnings-as-errors -v 4", "[] force=false 0ns None None None None v=4 warn=true");
         check("--timeout 1m30s", "[] force=false 90s None None None None v=0 warn=false");
+        check("-n -a -v -1 b", r#"["b"] force=false 0ns None None None Some("-a") v=-1 warn=false"#);
+        check("-n --force --timeout -0", r#"[] force=false 0ns None None None Some("--force") v=0 warn=false"#);
         check(
             "plan --all=true -n x",
             r#"[] force=false 0ns None None Some(Plan { all: true, depth: 1 }) Some("x") v=0 warn=false"#,
@@ -359,6 +364,7 @@ mod tests {
             "--timeout",
             "--timeout=3",
             "--timeout=3x",
+            "--timeout -1s",
             "-v=x",
             "-v 99999999999999999999",
             "--color=red",
@@ -395,6 +401,8 @@ mod tests {
         error: invalid argument "3" for "--timeout" flag: time: missing unit in duration "3"
         See 'kubectl do-it --help' for usage.
         error: invalid argument "3x" for "--timeout" flag: time: unknown unit "x" in duration "3x"
+        See 'kubectl do-it --help' for usage.
+        error: invalid argument "-1s" for "--timeout" flag: time: invalid duration "-1s": must not be negative
         See 'kubectl do-it --help' for usage.
         error: invalid argument "x" for "-v, --v" flag: strconv.ParseInt: parsing "x": invalid syntax
         See 'kubectl do-it --help' for usage.
@@ -539,6 +547,6 @@ mod tests {
     #[test]
     fn the_command_is_well_formed() {
         command::<Cli>().debug_assert();
-        switches_with_values(command::<Cli>()).debug_assert();
+        read_like_pflag(command::<Cli>()).debug_assert();
     }
 }

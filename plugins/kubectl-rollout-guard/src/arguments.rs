@@ -123,7 +123,7 @@ pub(crate) struct WatchFlags {
     probes: Vec<String>,
 
     /// Watch this revision only: fail if another one is rolled out
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, hide_default_value = true)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     pub(crate) revision: i64,
 
     /// Undo also what another tool manages, which may revert it
@@ -178,7 +178,7 @@ pub(crate) struct HistoryFlags {
     pub(crate) output: OutputFlag,
 
     /// Show the pod template of this revision
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true, hide_default_value = true)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     revision: i64,
 
     /// Show what changed in the pod template from revision A to revision B
@@ -208,7 +208,7 @@ pub(crate) struct UndoFlags {
     pub(crate) output: OutputFlag,
 
     /// The revision to go back to, zero means the last good one
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     to_revision: i64,
 
     /// Why, for the history (kubernetes.io/change-cause)

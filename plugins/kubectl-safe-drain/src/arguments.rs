@@ -91,7 +91,7 @@ pub(crate) struct DrainFlags {
     delete_emptydir_data: bool,
 
     /// Seconds for each pod to terminate gracefully; negative means the pod's own value
-    #[arg(long, value_name = "SECONDS", default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = -1)]
     grace_period: i64,
 
     /// How long to wait before giving up on a node, zero means infinite
@@ -107,11 +107,11 @@ pub(crate) struct DrainFlags {
     disable_eviction: bool,
 
     /// Skip pods whose deletion timestamp lies more than this many seconds back; zero never skips
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     skip_wait_for_delete_timeout: i64,
 
     /// Return large lists in chunks of this many objects, zero means all at once
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
+    #[arg(long, value_name = "COUNT")]
     chunk_size: Option<i64>,
 
     /// How many Ready pods of a workload without a disruption budget may be missing at once: auto (what its own rolling

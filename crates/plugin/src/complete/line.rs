@@ -212,6 +212,6 @@ fn globals(given: &[(&Arg, Option<String>)]) -> Option<GlobalFlags> {
         Some(value.as_ref().map_or_else(|| format!("--{long}"), |value| format!("--{long}={value}")))
     });
     let command = GlobalFlags::augment_args(Command::new("globals").no_binary_name(true).args_override_self(true));
-    let matches: ArgMatches = cli::switches_with_values(command).try_get_matches_from(flags).ok()?;
+    let matches: ArgMatches = cli::read_like_pflag(command).try_get_matches_from(flags).ok()?;
     GlobalFlags::from_arg_matches(&matches).ok()
 }

@@ -17,8 +17,14 @@ async fn wrong_usage_is_told_in_kubectls_words() -> Result<()> {
     let required = "error: required resource not specified\nSee 'kubectl rollout-guard --help' for usage.\n";
     for (args, message) in [
         (vec![], required),
-        (vec!["status"], required),
-        (vec!["undo"], required),
+        (
+            vec!["status"],
+            "error: required resource not specified\nSee 'kubectl rollout-guard status --help' for usage.\n",
+        ),
+        (
+            vec!["-n", "shop", "undo", "deployment/web", "--all"],
+            "error: name cannot be provided when a selector is specified\nSee 'kubectl rollout-guard undo --help' for usage.\n",
+        ),
         (vec!["web"], "error: \"web\" is not a kind that rolls out: deployment, statefulset or daemonset\n"),
         (vec!["pod/web"], "error: \"pod\" is not a kind that rolls out"),
         (vec!["deployment"], "error: resource(s) were provided, but no name was specified"),

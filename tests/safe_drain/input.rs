@@ -11,7 +11,12 @@ use crate::runner::{offline, safe_drain};
 async fn wrong_usage_is_told_in_kubectls_words() -> Result<()> {
     for (args, message) in [
         (vec!["--dry-run"], "error: USAGE: safe-drain NODE [flags]"),
-        (vec!["plan"], "error: USAGE: safe-drain NODE [flags]"),
+        (vec!["plan"], "error: USAGE: safe-drain NODE [flags]\nSee 'kubectl safe-drain plan --help' for usage.\n"),
+        (
+            vec!["repair", "n", "-l", "a=b"],
+            "error: cannot specify both a node name and a --selector option\n\
+             See 'kubectl safe-drain repair --help' for usage.\n",
+        ),
         (vec!["plan", "n", "-l", "a=b"], "error: cannot specify both a node name and a --selector option"),
         (vec!["plan", "n", "node/n"], "error: node \"n\" is named twice"),
         (vec!["plan", "pod/n"], "error: expected resource of type node, got \"pod\""),

@@ -92,7 +92,7 @@ pub fn run_from<C: Parser>(
         }
         Err(error) => Err(CliError::new(format!("start of the async runtime: {error}"))),
     };
-    shell.finish(result)
+    shell.finish(result.map_err(|error| error.of_command(&called(&command, &arguments).0)))
 }
 
 /// The plugin's command with the global flags, as `--help` shows it.
@@ -140,14 +140,18 @@ fn asked_for(command: &Command, arguments: &[OsString]) -> Option<String> {
     line::command(command, &words.filter(|word| word != "help").collect::<Vec<_>>())
 }
 
+/// The command that was called, and how: `kubectl safe-drain plan`.
+fn called<'c>(root: &'c Command, arguments: &[OsString]) -> (String, &'c Command) {
+    let invocation = root.get_bin_name().unwrap_or_default();
+    match asked_for(root, arguments).and_then(|name| root.find_subcommand(name)) {
+        Some(subcommand) => (format!("{invocation} {}", subcommand.get_name()), subcommand),
+        None => (invocation.to_owned(), root),
+    }
+}
+
 /// clap's complaint in pflag's and cobra's words.
 fn usage_error(root: &Command, arguments: &[OsString], error: &clap::Error) -> CliError {
-    let mut invocation = root.get_bin_name().unwrap_or_default().to_owned();
-    let mut command = root;
-    if let Some(subcommand) = asked_for(root, arguments).and_then(|name| root.find_subcommand(name)) {
-        invocation = format!("{invocation} {}", subcommand.get_name());
-        command = subcommand;
-    }
+    let (invocation, command) = called(root, arguments);
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -180,7 +184,7 @@ fn usage_error(root: &Command, arguments: &[OsString], error: &clap::Error) -> C
         }
         _ => first_line(error),
     };
-    let mut usage = CliError::usage(&invocation, message);
+    let mut usage = CliError::usage(message).of_command(&invocation);
     if command.get_arguments().any(clap::Arg::is_last_set) && !arguments.iter().any(|argument| argument == "--") {
         usage = usage.hint("the command to run goes behind --");
     }
@@ -536,12 +540,15 @@ mod tests {
                 captured = capture;
                 printer
             };
-            let exit = run_from(["x".into()], printer, async |_: Cli, _: &mut Shell| result);
+            let arguments = ["x", "-n", "shop", "plan", "--all"].map(OsString::from);
+            let exit = run_from(arguments, printer, async |_: Cli, _: &mut Shell| result);
             assert_eq!((exit, captured.err().as_str()), (expected, stderr));
         }
         check(Ok(Exit::Done), Exit::Done, "");
         check(Ok(Exit::Blocked), Exit::Blocked, "");
         check(Err(CliError::new("no").exit(Exit::Refused)), Exit::Refused, "error: no\n");
+        let usage = "error: which?\nSee 'kubectl do-it plan --help' for usage.\n";
+        check(Err(CliError::usage("which?")), Exit::Error, usage);
     }
 
     #[test]

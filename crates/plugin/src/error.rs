@@ -34,8 +34,8 @@ pub enum Kind {
     Cluster,
     /// `error: MESSAGE`, then where the flags are explained.
     Usage {
-        /// The command, as in `kubectl safe-drain`.
-        command: String,
+        /// The command, as in `kubectl safe-drain plan`; [`cli::run`](crate::cli::run) fills it in.
+        command: Option<String>,
     },
 }
 
@@ -45,9 +45,18 @@ impl CliError {
         Self { kind: Kind::Plain, message: message.into(), hints: Vec::new(), exit: Exit::Error }
     }
 
-    /// Wrong usage of `command`, as in `kubectl safe-drain`.
-    pub fn usage(command: &str, message: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage { command: command.to_owned() }, ..Self::new(message) }
+    /// Wrong usage of the command that runs.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage { command: None }, ..Self::new(message) }
+    }
+
+    /// Names the command whose `--help` explains it, if this is wrong usage.
+    #[must_use]
+    pub(crate) fn of_command(mut self, invocation: &str) -> Self {
+        if let Kind::Usage { command } = &mut self.kind {
+            *command = Some(invocation.to_owned());
+        }
+        self
     }
 
     /// Adds what the user can do about it.
@@ -79,7 +88,7 @@ impl CliError {
                 format!("{} {message}\n", styles.error.style("error:"))
             }
         };
-        if let Kind::Usage { command } = &self.kind {
+        if let Kind::Usage { command: Some(command) } = &self.kind {
             let _ = writeln!(lines, "See '{command} --help' for usage.");
         }
         for hint in &self.hints {
@@ -261,7 +270,7 @@ mod tests {
             ConnectError::InsecureWithAuthority.into(),
             CliError::new("error: not doubled"),
             CliError::new("the plan is refused").hint("use --force").hint("or not").exit(Exit::Refused),
-            CliError::usage("kubectl safe-drain", "unknown flag: --x"),
+            CliError::usage("unknown flag: --x").of_command("kubectl safe-drain"),
             CliError::new("from \u{1b}[31mthe API\nsecond line").hint("one\nline"),
         ];
         let shown: Vec<_> = errors.iter().map(|error| format!("[{}] {error}", error.exit)).collect();

@@ -304,7 +304,7 @@ impl Arguments {
         if self.command.is_none() || self.guard == nothing {
             return Ok(());
         }
-        Err(usage("workloads and flags of a command go behind it, as in status deployment/web"))
+        Err(CliError::usage("workloads and flags of a command go behind it, as in status deployment/web"))
     }
 }
 
@@ -439,7 +439,7 @@ fn wanted(
         selection.selector.parse().map_err(|invalid: InvalidSelector| CliError::new(invalid.to_string()))?;
     let is_selection = selection.all || !labels.is_empty();
     if selection.all && !labels.is_empty() {
-        return Err(usage("cannot set --all and --selector at the same time"));
+        return Err(CliError::usage("cannot set --all and --selector at the same time"));
     }
     let slashes = workloads.iter().filter(|argument| argument.contains('/')).count();
     if slashes > 0 && slashes < workloads.len() {
@@ -450,14 +450,14 @@ fn wanted(
     }
     if slashes > 0 {
         if is_selection {
-            return Err(usage("name cannot be provided when a selector is specified"));
+            return Err(CliError::usage("name cannot be provided when a selector is specified"));
         }
         return workloads.iter().map(|argument| named(argument)).collect::<Result<_, _>>().map(WantedRollouts::Named);
     }
     match (workloads, is_selection, otherwise) {
         ([], true, _) => Ok(WantedRollouts::Selected { kinds: RolloutKind::ALL.to_vec(), labels }),
         ([], false, Some(otherwise)) => Ok(otherwise),
-        ([], false, None) => Err(usage("required resource not specified")
+        ([], false, None) => Err(CliError::usage("required resource not specified")
             .hint("name one, as in deployment/web, or select some with -l app=web or --all")),
         ([types], true, _) => {
             Ok(WantedRollouts::Selected { kinds: types.split(',').map(kind).collect::<Result<_, _>>()?, labels })
@@ -465,11 +465,11 @@ fn wanted(
         ([types], false, _) => {
             kind(types.split(',').next().unwrap_or_default())
                 .map_err(|error| error.hint(format!("a name goes behind its TYPE, as in deployment/{types}")))?;
-            Err(usage(format!(
+            Err(CliError::usage(format!(
                 "resource(s) were provided, but no name was specified: {types} needs a NAME, -l or --all"
             )))
         }
-        (_, true, _) => Err(usage("name cannot be provided when a selector is specified")),
+        (_, true, _) => Err(CliError::usage("name cannot be provided when a selector is specified")),
         ([types, names @ ..], false, _) => {
             let kinds = types.split(',').map(kind).collect::<Result<Vec<_>, _>>()?;
             let mut all = Vec::new();
@@ -527,10 +527,6 @@ fn valid_name(name: &str) -> Result<String, CliError> {
     } else {
         Err(CliError::new(format!("{name:?} is not a valid name: lower case letters, digits, '-' and '.'")))
     }
-}
-
-fn usage(message: impl Into<String>) -> CliError {
-    CliError::usage("kubectl rollout-guard", message)
 }
 
 /// Words that are commands when they stand first.

@@ -232,7 +232,7 @@ impl Arguments {
         if self.command.is_none() || self.drain == nothing {
             return Ok(());
         }
-        Err(CliError::usage("kubectl safe-drain", "nodes and flags of a command go behind it, as in plan NODE --force"))
+        Err(CliError::usage("nodes and flags of a command go behind it, as in plan NODE --force"))
     }
 }
 
@@ -295,15 +295,11 @@ impl NodesFlags {
 
     /// The nodes that were named, once each. `usage` is the command as its usage line shows it.
     pub(crate) fn resolve(&self, usage: &str) -> Result<WantedNodes, CliError> {
-        let wrong = |message: &str| {
-            let command = usage.strip_suffix(" NODE").unwrap_or(usage);
-            CliError::usage(&format!("kubectl {command}"), message)
-        };
         let selector = selector(&self.selector).map_err(|invalid| CliError::new(invalid.to_string()))?;
         match (self.nodes.as_slice(), selector.is_empty()) {
-            ([], true) => Err(wrong(&format!("USAGE: {usage} [flags]"))),
+            ([], true) => Err(CliError::usage(format!("USAGE: {usage} [flags]"))),
             ([], false) => Ok(WantedNodes::Selected(selector)),
-            (_, false) => Err(wrong("cannot specify both a node name and a --selector option")),
+            (_, false) => Err(CliError::usage("cannot specify both a node name and a --selector option")),
             (names, true) => {
                 let mut nodes: Vec<NodeName> = Vec::new();
                 for name in names {

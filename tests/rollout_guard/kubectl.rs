@@ -73,6 +73,7 @@ async fn workloads_and_revisions_are_completed() -> Result<()> {
     let all = "deployment/api deployment/web statefulset/db daemonset/agent";
     check(&[""], &format!("run status history undo completion version {all} {types} :4")).await?;
     check(&["status", ""], &format!("{all} {types} :4")).await?;
+    check(&["help", ""], "run status history undo completion version :4").await?;
     check(&["status", "deployment"], "deployment/api deployment/web deployment :4").await?;
     check(&["undo", "deploy/"], "deploy/api deploy/web :4").await?;
     check(&["history", "sts/"], "sts/db :4").await?;

@@ -90,6 +90,7 @@ async fn commands_flags_and_values_are_completed() -> Result<()> {
     let names: Vec<_> = commands.iter().filter_map(|line| line.split('\t').next()).take(7).collect();
     assert_eq!(names.join(" "), COMMANDS);
     check(&["unc"], "uncordon :4").await?;
+    check(&["help", ""], &format!("{COMMANDS} :4")).await?;
     check(&["--ig"], "--ignore-daemonsets :4").await?;
     check(&["plan", "--on-"], "--on-blocked --on-failure :4").await?;
     check(&["--on-failure", ""], "auto uncordon keep :4").await?;

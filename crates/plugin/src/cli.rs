@@ -137,7 +137,7 @@ pub(crate) fn read_like_pflag(command: Command) -> Command {
 /// The command whose help was asked for, as `plan --help` or `help plan`; none for the plugin's own.
 fn asked_for(command: &Command, arguments: &[OsString]) -> Option<String> {
     let words = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
-    line::command(command, &words.filter(|word| word != "help").collect::<Vec<_>>())
+    line::command(command, &words.collect::<Vec<_>>())
 }
 
 /// The command that was called, and how: `kubectl safe-drain plan`.
@@ -518,6 +518,7 @@ mod tests {
         "#);
         assert_eq!(run("help plan").1.out(), captured.out());
         assert_eq!(run("-n plan plan --help").1.out(), captured.out());
+        assert_eq!(run("-n help plan --help").1.out(), captured.out());
 
         let (_, captured) = run("--version");
         assert_eq!(captured.out(), "kubectl do-it v1.2.3\n");

@@ -85,12 +85,15 @@ pub(crate) fn command(root: &Command, words: &[String]) -> Option<String> {
 pub(super) fn read<'c>(root: &'c Command, words: &[String], user_agent: String) -> (Line, Place<'c>) {
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let line = Line { user_agent, ..Line::default() };
-    let mut reading = Reading { root, line, given: Vec::new(), pending: None, only_words: false };
+    let mut reading = Reading { root, line, given: Vec::new(), pending: None, only_words: false, is_for_help: false };
     for word in before {
         reading.word(word);
     }
     reading.end(last)
 }
+
+/// clap's own command, which is not among the root's.
+const HELP: &str = "help";
 
 struct Reading<'c> {
     root: &'c Command,
@@ -101,6 +104,8 @@ struct Reading<'c> {
     pending: Option<&'c Arg>,
     /// Behind `--`.
     only_words: bool,
+    /// Behind `help`, where a command is all that may follow.
+    is_for_help: bool,
 }
 
 impl<'c> Reading<'c> {
@@ -110,6 +115,8 @@ impl<'c> Reading<'c> {
         } else if self.only_words || !word.starts_with('-') || word == "-" {
             if self.commands_may_follow() && self.root.find_subcommand(word).is_some() {
                 self.line.command = Some(word.to_owned());
+            } else if self.commands_may_follow() && word == HELP {
+                self.is_for_help = true;
             } else {
                 self.line.words.push(word.to_owned());
             }
@@ -181,6 +188,9 @@ impl<'c> Reading<'c> {
 
     /// The argument that takes the next word: the last one takes all that follow.
     fn positional(&self) -> Option<&'c Arg> {
+        if self.is_for_help {
+            return None;
+        }
         let positionals: Vec<_> = self.arguments().filter(|arg| arg.is_positional() && !arg.is_last_set()).collect();
         let takes_more = |arg: &&Arg| matches!(arg.get_action(), ArgAction::Append);
         let count = self.line.words.len();

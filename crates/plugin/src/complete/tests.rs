@@ -103,6 +103,13 @@ fn what_is_completed_where() {
     check("completion zsh _", ":4");
     check("", "plan run completion @:things:: :4");
 
+    // Whose help: a command, and nothing more.
+    check("help _", "plan run completion :4");
+    check("-n shop help pl", "plan :4");
+    check("help plan _", ":4");
+    check("plan help _", "@plan:things:help: :4");
+    check("a help _", "@:things:a+help: :4");
+
     // Another program's words.
     check("run a -- _", ":0");
     check("run -- kubectl get -", ":0");

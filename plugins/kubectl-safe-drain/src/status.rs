@@ -140,13 +140,20 @@ impl NodeStatus {
 
 fn describe(standing: &Standing, now: Timestamp) -> (DrainState, String) {
     let sign = |record: &Record| age(now, record.heartbeat);
+    // Whoever drains a node that was cordoned before did not cordon it, and is not named elsewhere.
+    let by = |record: &Record| {
+        let owner = Some(&record.owner).filter(|owner| record.was_unschedulable && !owner.is_empty());
+        owner.map(|owner| format!("by {owner}: ")).unwrap_or_default()
+    };
     match standing {
         Standing::Free => (DrainState::None, String::new()),
-        Standing::InProgress(record) => (DrainState::InProgress, format!("in progress, alive {} ago", sign(record))),
-        Standing::Dead(record) => (DrainState::Dead, format!("dead, last sign {} ago", sign(record))),
+        Standing::InProgress(record) => {
+            (DrainState::InProgress, format!("{}in progress, alive {} ago", by(record), sign(record)))
+        }
+        Standing::Dead(record) => (DrainState::Dead, format!("{}dead, last sign {} ago", by(record), sign(record))),
         Standing::Finished(record) => {
             let at = record.finished.unwrap_or(record.heartbeat);
-            (DrainState::Finished, format!("ended {} ago", age(now, at)))
+            (DrainState::Finished, format!("{}ended {} ago", by(record), age(now, at)))
         }
         Standing::Stale(_) => (DrainState::Stale, "an old record, of another cordon".into()),
         Standing::Unreadable(error) => (DrainState::Unreadable, format!("a record that cannot be read: {error}")),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Held, changes, end, ready_of, removed, stands, start, until_cordoned, until_leaving};
-use crate::runner::deny;
+use crate::runner::{deny, safe_drain, safe_drain_as};
 
 /// How long a drain may take to leave.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -86,6 +86,16 @@ async fn after_some_have_left_it_stays_cordoned_and_the_report_names_the_rest() 
     let names = |line: &str| line.contains("left on node") && line.contains("(interrupted") && line.ends_with(&left);
     assert!(output.stderr.lines().any(names), "{left}\n{output}");
     assert!(output.stderr.contains(&format!("hint: kubectl safe-drain uncordon {}\n", held.a.name)), "{output}");
+
+    // The second one finishes it. The cordon is not its own, of which only the tool is known then; the drain is.
+    held.release().await?;
+    let user = world.user("second", &lab::drainer_rules()).await?;
+    let output = safe_drain_as(&user, &[&held.a.name]).await?;
+    assert_eq!(output.code, Some(0), "{output}");
+    let status = safe_drain(world, &["status", &held.a.name]).await?;
+    let row = status.stdout.lines().nth(1).unwrap_or_default();
+    let drain = format!("by second-{}: ended ", world.namespace);
+    assert!(row.contains("  kubectl-safe-drain  ") && row.contains(&drain), "{status}");
     Ok(())
 }
 

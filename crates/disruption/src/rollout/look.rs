@@ -141,14 +141,20 @@ fn next(subject: &Subject<'_>, verdict: &Verdict, target: Option<&UndoTarget>, a
             next.extend(verdict.cause.as_ref().and_then(Finding::remedy));
             let lacks = absent.iter().map(|wanted| format!("an undo needs {wanted}, which is not there"));
             next.extend(lacks);
-            if target.is_some() {
-                next.push(format!("kubectl rollout-guard -n {namespace} undo {shown}"));
-            } else if subject.rollout.kind == RolloutKind::Deployment {
-                next.push(format!("kubectl -n {namespace} rollout pause {shown}"));
-            }
+            next.extend(ways_on(subject, target.is_some()));
         }
     }
     next
+}
+
+/// The commands that help where a version stalls. What is paused is resumed first, or nothing else is rolled out.
+pub(super) fn ways_on(subject: &Subject<'_>, has_target: bool) -> Vec<String> {
+    let (namespace, shown) = (&subject.rollout.name.namespace, subject.rollout.shown());
+    let resume = subject.rollout.is_paused.then(|| format!("kubectl -n {namespace} rollout resume {shown}"));
+    let can_pause = subject.rollout.kind == RolloutKind::Deployment && !subject.rollout.is_paused && !has_target;
+    let pause = can_pause.then(|| format!("kubectl -n {namespace} rollout pause {shown}"));
+    let undo = has_target.then(|| format!("kubectl rollout-guard -n {namespace} undo {shown}"));
+    [resume, pause, undo].into_iter().flatten().collect()
 }
 
 /// The command that gives the remaining pods the new version under `OnDelete`.

@@ -149,14 +149,26 @@ fn what_others_do_meanwhile() {
 #[test]
 fn what_is_paused_is_not_undone() {
     // Its pods end after twelve seconds, and somebody pauses it before: nothing that is written would be rolled out.
-    let mut patient = options();
-    patient.limits.stable_for = None;
-    let paused = [(6000, Meddling::Pause)];
-    let sim =
-        check_with(Deployment, &["web:1", "web:late"], patient, Habits::default(), &paused, (NotUndone, 9, &[], 39));
-    let result = sim.guard.result();
-    assert!(result.reason.ends_with("; not undone: the rollout is paused"), "{}", result.reason);
-    assert!(result.next.iter().any(|next| next.ends_with("rollout resume deployment/web")), "{:?}", result.next);
+    #[track_caller]
+    fn check_next(images: &[&str], why: &str, next: &[&str]) {
+        let mut patient = options();
+        patient.limits.stable_for = None;
+        let paused = [(6000, Meddling::Pause)];
+        let sim = check_with(Deployment, images, patient, Habits::default(), &paused, (NotUndone, 9, &[], 39));
+        let result = sim.guard.result();
+        let commands: Vec<String> =
+            result.next.iter().map(|next| next.replace(&format!(" -n {NAMESPACE}"), "")).collect();
+        assert_eq!(commands, next, "{}", result.reason);
+        assert!(result.reason.ends_with(&format!("; not undone: {why}")), "{}", result.reason);
+    }
+    let (status, resume) = ("kubectl rollout-guard status deployment/web", "kubectl rollout resume deployment/web");
+    check_next(
+        &["web:1", "web:late"],
+        "the rollout is paused",
+        &[status, resume, "kubectl rollout-guard undo deployment/web"],
+    );
+    let first = "this is the first rollout: there is no earlier revision";
+    check_next(&["web:late"], first, &[status, "roll out a version that works", resume]);
 }
 
 #[test]

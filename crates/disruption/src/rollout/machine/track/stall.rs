@@ -204,19 +204,12 @@ impl Track {
     }
 
     pub(super) fn not_undone(&mut self, message: String, subject: &Subject<'_>, surroundings: &Surroundings<'_>) {
-        let namespace = &self.name.namespace;
         let mut next = vec![self.status_command()];
-        if subject.rollout.is_paused {
-            next.push(format!("kubectl -n {namespace} rollout resume {}", self.shown()));
-        }
-        if target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready).is_ok() {
-            next.push(format!("kubectl rollout-guard -n {namespace} undo {}", self.shown()));
-        } else {
+        let has_target = target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready).is_ok();
+        if !has_target {
             next.push("roll out a version that works".to_owned());
-            if self.kind == RolloutKind::Deployment {
-                next.push(format!("kubectl -n {namespace} rollout pause {}", self.shown()));
-            }
         }
+        next.extend(look::ways_on(subject, has_target));
         // An undo that somebody asked for needs another answer; one that was to follow a stall leaves the stall.
         let exit = if self.cause.is_some() { Exit::NotUndone } else { Exit::Refused };
         self.finish(RolloutOutcome::NotUndone, exit, message, next, surroundings);

@@ -194,7 +194,7 @@ impl Guard {
                 let kind = watch.kind();
                 self.lost.remove(&watch);
                 if matches!(watch, Watch::Rollouts(..)) {
-                    self.tracks.iter_mut().for_each(|track| track.refuse(Exit::Forbidden, &message, self.now));
+                    self.tracks.iter_mut().for_each(|track| track.lose_right(&message, self.now));
                 } else {
                     let message = format!("changes of {} are not seen: {message}", kind.resource());
                     self.actions.push(Action::Tell(Event::Noted { workload: None, message: message.clone() }));

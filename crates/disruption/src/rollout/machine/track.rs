@@ -431,6 +431,17 @@ impl Track {
         }
     }
 
+    /// Ends it where it is: the server refuses to show it, in its words.
+    pub(super) fn lose_right(&mut self, refusal: &str, now: Timestamp) {
+        if self.is_ended() {
+            return;
+        }
+        let (outcome, standing) = self.standing();
+        let message = format!("forbidden to watch it{standing}: {refusal}");
+        let next = vec![format!("kubectl auth can-i watch {}.apps -n {}", self.kind.plural(), self.name.namespace)];
+        self.stage = Stage::Ended(Ending { outcome, exit: Exit::Forbidden, message, next, at: now });
+    }
+
     /// The user wants it to end. A change that was asked for is waited for, to be able to say what stands.
     pub(super) fn interrupt(&mut self, view: &View, surroundings: &Surroundings<'_>) {
         if self.is_ended() || matches!(self.stage, Stage::Changing { next_at: None, .. }) {

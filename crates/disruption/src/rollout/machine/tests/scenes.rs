@@ -235,6 +235,21 @@ fn what_is_not_seen_is_no_verdict() {
 }
 
 #[test]
+fn a_right_that_is_lost_is_named_with_what_stands() {
+    #[track_caller]
+    fn check_reason(image: &str, after: i64, expected: (RolloutOutcome, u8, &[&str], i64), reason: &str) {
+        let refused = [(after, Meddling::RefuseWatch)];
+        let sim = check_with(Deployment, &["web:1", image], options(), Habits::default(), &refused, expected);
+        let result = sim.guard.result();
+        assert_eq!(result.reason, format!("deployment/web: forbidden to watch it{reason}: you cannot watch"));
+        assert_eq!(result.next, [format!("kubectl auth can-i watch deployments.apps -n {NAMESPACE}")]);
+    }
+    check_reason("web:2", 700, (Unfinished, 11, &[], 0), ": nothing was undone");
+    let brought_back = ": revision 1 was brought back, and is not verified";
+    check_reason("web:missing", 2000, (UndoFailed, 11, &["web:1"], 2), brought_back);
+}
+
+#[test]
 fn a_version_that_answers_nobody() {
     let probed = || GuardOptions { probes: vec!["http://web".into()], ..options() };
     let ends = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {

@@ -120,6 +120,7 @@ pub(super) enum Meddling {
     KillPod(usize),
     LoseWatch(usize),
     RestoreWatches,
+    RefuseWatch,
     Interrupt,
 }
 
@@ -503,6 +504,11 @@ impl Sim {
                     self.say(&watch, Change::Listed(listed));
                     self.say(&watch, Change::Restored);
                 }
+            }
+            Meddling::RefuseWatch => {
+                let watch = self.watches.keys().find(|watch| matches!(watch, Watch::Rollouts(..))).cloned().unwrap();
+                self.say(&watch, Change::Refused("you cannot watch".into()));
+                self.deaf.insert(watch);
             }
             Meddling::Interrupt => {
                 self.interrupted_at.get_or_insert(self.now);

@@ -15,7 +15,7 @@ use disruption::{
         look::look,
         machine::Task,
         options::GuardOptions,
-        patch,
+        owner, patch,
         target::{self, NoTarget},
         template,
     },
@@ -33,9 +33,6 @@ use crate::{
     look::{self, Look, targets},
     report::tell_diff,
 };
-
-/// The annotation in which `kubectl apply` remembers what it applied.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, CliError> {
     let options = flags.options();
@@ -70,11 +67,8 @@ pub(crate) async fn run(flags: &UndoFlags, shell: &mut Shell) -> Result<Exit, Cl
         }
     }
     for (rollout, _) in &chosen {
-        if rollout.annotations.contains_key(LAST_APPLIED) {
-            shell.printer.warning(&format!(
-                "{} was made with 'kubectl apply', which will not know of the undo: change the file that you apply, too",
-                rollout.shown()
-            ));
+        if let Some(warning) = owner::unknown_to_apply(rollout) {
+            shell.printer.warning(&format!("{} was {warning}", rollout.shown()));
         }
     }
     let is_manual_wait = dry_run == DryRun::None && !flags.no_wait;

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::owner::LAST_APPLIED;
+
 /// What `kubectl rollout history --revision N` prints of a template.
 pub fn template(template: &Value) -> String {
     let mut text = Text(String::new());
@@ -30,9 +32,6 @@ pub fn template(template: &Value) -> String {
 
 /// Longer annotations get lines of their own (`maxAnnotationLen`), in bytes.
 const MAX_ANNOTATION: usize = 140;
-
-/// An annotation that kubectl never shows.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 struct Text(String);
 

@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::model::Rollout;
 
+/// The annotation in which `kubectl apply` remembers what it applied.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// A tool that manages a workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ManagedBy {
@@ -31,6 +34,12 @@ pub fn managed_by(rollout: &Rollout) -> Option<ManagedBy> {
     }
     let is_helms = rollout.labels.get("app.kubernetes.io/managed-by").is_some_and(|tool| tool == "Helm");
     (is_helms || marked("meta.helm.sh/release-name")).then_some(ManagedBy::Helm)
+}
+
+/// What whoever undoes a workload should know, if it was made with `kubectl apply`: as the end of a sentence about it.
+pub fn unknown_to_apply(rollout: &Rollout) -> Option<&'static str> {
+    let warning = "made with 'kubectl apply', which will not know of the undo: change the file that you apply, too";
+    rollout.annotations.contains_key(LAST_APPLIED).then_some(warning)
 }
 
 /// The autoscaler that changes a workload's number of pods while it is watched, in words, among the

@@ -91,6 +91,31 @@ fn not_back_to_what_is_bad() {
     check(Deployment, &["web:1", "web:2", "web:missing"], (Undone, 7, &["web:2"], 6));
 }
 
+/// Who asks for an undo is told beforehand, as long as nothing is done.
+#[test]
+fn what_was_applied_must_be_changed_in_its_file_too() {
+    #[track_caller]
+    fn check_notes(images: &[&str], task: Task, expected: &[&str]) {
+        let mut sim = Sim::new(Deployment, 3, images, options(), Habits::default());
+        let rollout = sim.world.rollout.as_mut().unwrap();
+        rollout.annotations.insert("kubectl.kubernetes.io/last-applied-configuration".into(), "{}".into());
+        sim.begin(options(), task);
+        assert_eq!(sim.run().rollouts[0].outcome, Undone);
+        assert_eq!(notes(&sim), expected);
+    }
+    let note = "it was made with 'kubectl apply', which will not know of the undo: change the file that you apply, too";
+    check_notes(&["web:1", "web:missing"], Task::Guard, &[note]);
+    check_notes(&["web:1", "web:2", "web:2"], Task::Undo { to: 1 }, &[]);
+}
+
+fn notes(sim: &Sim) -> Vec<&str> {
+    let notes = sim.events.iter().filter_map(|(_, event)| match event {
+        Event::Noted { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    notes.collect()
+}
+
 #[test]
 fn an_ordered_stateful_set_is_unblocked() {
     let sim = check_with(
@@ -281,15 +306,7 @@ fn a_probe_that_nobody_ever_answered() {
         assert_eq!(result.next[0], "see whether the probe's URL is right and can be reached from here");
         let cause = result.rollouts[0].cause.clone().unwrap();
         assert_eq!((cause.code.as_str(), cause.changed), ("ProbeFailed", None));
-        let notes: Vec<&str> = sim
-            .events
-            .iter()
-            .filter_map(|(_, event)| match event {
-                Event::Noted { message, .. } => Some(message.as_str()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert_eq!(notes(&sim).len(), 1, "{:?}", notes(&sim));
     }
     // Whoever waits for a slow version is not hurried by it.
     nowhere(UndoOn::Version, &["web:1", "web:slow"], (NotUndone, 9, &[], 190));

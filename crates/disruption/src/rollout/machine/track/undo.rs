@@ -14,7 +14,7 @@ use crate::{
     rollout::{
         document::RolloutOutcome,
         event::Event,
-        look, patch, status, target, template,
+        look, owner, patch, status, target, template,
         verdict::{Clocks, Phase},
         view::Subject,
     },
@@ -107,6 +107,12 @@ impl Track {
                     patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because.as_ref());
                 let bad = because.and(subject.version());
                 if tries == 0 {
+                    // Who asked for an undo was told before.
+                    let warning = owner::unknown_to_apply(rollout).filter(|_| self.cause.is_some());
+                    actions.extend(warning.map(|warning| {
+                        let message = format!("it was {warning}");
+                        Action::Tell(Event::Noted { workload: Some(self.workload.clone()), message })
+                    }));
                     let why = target::choose(subject, surroundings.options.to_revision, &self.clocks.seen_ready)
                         .map(|target| target.to_string())
                         .unwrap_or_default();

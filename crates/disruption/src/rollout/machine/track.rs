@@ -50,6 +50,8 @@ pub(super) struct Track {
     foremost: Option<Finding>,
     /// What it ended for, or is undone for.
     cause: Option<(Finding, RolloutCause)>,
+    /// That proves the version bad: the next undo must not lead back to it.
+    is_proven_bad: bool,
     undo: Option<UndoUnderWay>,
     /// Objects that a target needs and that are not there.
     absent: Vec<Wanted>,
@@ -153,6 +155,7 @@ impl Track {
             },
             foremost: None,
             cause: None,
+            is_proven_bad: false,
             undo: None,
             absent: Vec::new(),
             told: Told::default(),

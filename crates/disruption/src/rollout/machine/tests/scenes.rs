@@ -6,12 +6,16 @@ use super::sim::{Habits, Meddling, Sim, options};
 use crate::{
     action::{RemovalAnswer, Trouble, TroubleKind},
     fixture::{NAMESPACE, now},
-    model::RolloutKind::{self, Deployment, StatefulSet},
+    model::{
+        CHANGE_CAUSE_ANNOTATION,
+        RolloutKind::{self, Deployment, StatefulSet},
+    },
     rollout::{
         document::RolloutOutcome::{self, Complete, Gone, NotUndone, Superseded, UndoFailed, Undone, Unfinished},
         event::Event,
         machine::Task,
         options::{GuardOptions, OnStall, UndoOn},
+        target::bad_versions,
     },
 };
 
@@ -83,6 +87,24 @@ fn what_is_to_blame_is_undone() {
     check(Deployment, &["web:1", "web:never"], (Undone, 7, &["web:1"], 605));
     // Two minutes without structural progress since the first pod was ready.
     check(Deployment, &["web:1", "web:flaps"], (Undone, 7, &["web:1"], 140));
+}
+
+/// What lies with the environment condemns no version, even where an undo of it was asked for.
+#[test]
+fn only_what_is_proven_bad_is_remembered() {
+    #[track_caller]
+    fn check_remembered(image: &str, undo_on: UndoOn, seconds: i64, is_remembered: bool) {
+        let options = GuardOptions { undo_on, ..options() };
+        let expected: (RolloutOutcome, u8, &[&str], i64) = (Undone, 7, &["web:1"], seconds);
+        let sim = check_with(Deployment, &["web:1", image], options, Habits::default(), &[], expected);
+        let rollout = sim.world.rollout.as_ref().unwrap();
+        assert_eq!(!bad_versions(rollout).is_empty(), is_remembered, "{image}");
+        assert!(rollout.annotations[CHANGE_CAUSE_ANNOTATION].starts_with("rollout-guard: undo to revision 1 ("));
+    }
+    check_remembered("web:missing", UndoOn::Version, 6, true);
+    check_remembered("web:missing", UndoOn::Any, 6, true);
+    check_remembered("web:busy", UndoOn::Any, 305, false);
+    check(Deployment, &["web:1", "web:busy"], (NotUndone, 9, &[], 300));
 }
 
 #[test]

@@ -83,8 +83,8 @@ pub(super) struct Habits {
 pub(super) enum Fate {
     /// Ready after so many milliseconds.
     Ready(i64),
-    /// The image is not found.
-    NotFound,
+    /// The image cannot be pulled, in the registry's words.
+    NotPulled(&'static str),
     /// Ends so many milliseconds after its start, so many times, is Ready in between, and then well.
     Ends { after: i64, times: i32 },
     /// Runs, never Ready.
@@ -100,7 +100,7 @@ enum Happening {
     Patch(String),
     Ready(Uid),
     Unready(Uid, i64),
-    Fail(Uid),
+    Fail(Uid, &'static str),
     End(Uid, i64, i32),
     Start(Uid, i64, i32),
     Gone(Uid),
@@ -129,7 +129,8 @@ impl Default for Habits {
         let fates = [
             ("web:1", Fate::Ready(400)),
             ("web:2", Fate::Ready(400)),
-            ("web:missing", Fate::NotFound),
+            ("web:missing", Fate::NotPulled("not found")),
+            ("web:busy", Fate::NotPulled("503 Service Unavailable")),
             ("web:ends", Fate::Ends { after: 500, times: i32::MAX }),
             ("web:late", Fate::Ends { after: 12_000, times: i32::MAX }),
             ("web:heals", Fate::Ends { after: 500, times: 2 }),
@@ -419,9 +420,9 @@ impl Sim {
                     self.later(period, Happening::Unready(uid, period));
                 }
             }
-            Happening::Fail(uid) => self.change_pod(&uid, |pod, _| {
+            Happening::Fail(uid, why) => self.change_pod(&uid, |pod, _| {
                 let image = pod.containers[0].image.clone();
-                let message = format!("rpc error: code = NotFound desc = {image}: not found");
+                let message = format!("rpc error: code = Unknown desc = {image}: {why}");
                 pod.containers[0].state = ContainerState::Waiting { reason: "ErrImagePull".into(), message };
             }),
             Happening::End(uid, after, left) => {
@@ -740,7 +741,7 @@ impl Sim {
         self.show(Object::PodStatus(Box::new(pod)), false);
         let fate = *self.habits.fates.get(image.as_str()).unwrap_or(&Fate::Ready(400));
         match fate {
-            Fate::NotFound => self.later(200, Happening::Fail(uid)),
+            Fate::NotPulled(why) => self.later(200, Happening::Fail(uid, why)),
             Fate::NeverReady => self.change_pod(&uid, |pod, at| {
                 pod.containers[0].state = ContainerState::Running { since: Some(at) };
             }),

@@ -67,10 +67,10 @@ impl Track {
             });
         }
         let options = surroundings.options;
-        let is_to_blame = blame.proves_bad(&finding);
+        self.is_proven_bad = blame.proves_bad(&finding);
         let message = finding.message.clone();
         self.cause = Some((finding, cause));
-        if !is_to_blame && options.undo_on == UndoOn::Version {
+        if !self.is_proven_bad && options.undo_on == UndoOn::Version {
             let is_versions = blame.fault == Fault::Version;
             let why = if is_versions { "which is not the version's fault" } else { &blame.sentence };
             let target = target::choose(subject, options.to_revision, &self.clocks.seen_ready);

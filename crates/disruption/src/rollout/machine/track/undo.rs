@@ -99,13 +99,16 @@ impl Track {
                     return self.not_undone(message, subject, surroundings);
                 };
                 // An undo that somebody asks for leaves a bad version, too: the next one must not lead back to it.
-                let because = match &self.cause {
-                    Some((finding, _)) => Some(finding.clone()),
-                    None => look::proof_against_version(subject, &surroundings.options.limits, &self.clocks.seen_ready),
+                let proof = if self.cause.is_none() {
+                    look::proof_against_version(subject, &surroundings.options.limits, &self.clocks.seen_ready)
+                } else {
+                    None
                 };
+                let is_bad = self.is_proven_bad || proof.is_some();
+                let because = self.cause.as_ref().map(|(finding, _)| finding.clone()).or(proof);
                 let cause =
                     patch::change_cause(surroundings.options.change_cause.as_deref(), revision, because.as_ref());
-                let bad = because.and(subject.version());
+                let bad = subject.version().filter(|_| is_bad);
                 if tries == 0 {
                     // Who asked for an undo was told before.
                     let warning = owner::unknown_to_apply(rollout).filter(|_| self.cause.is_some());

@@ -47,15 +47,21 @@ fn the_manifests_are_rendered_from_the_plugins_texts_and_the_workspaces_version(
 #[test]
 fn both_manifests_stand_in_one_file_that_says_how_krew_reads_it() -> Result<()> {
     let text = read("krew-manifest.yaml")?;
-    assert_eq!(text, manifest::both(&[committed(&PLUGINS[0])?, committed(&PLUGINS[1])?]));
+    let manifests = [committed(&PLUGINS[0])?, committed(&PLUGINS[1])?];
+    let release = Release::current();
+    let example = listed(&manifests[0])?.first().context("no platform")?.platform;
+    assert_eq!(text, release.both(&manifests, &example), "run `cargo xtask dist` and commit what it writes");
     let (header, documents) = text.split_once("---\n").context("no document")?;
     assert!(header.lines().all(|line| line.starts_with('#')), "{header}");
     assert!(header.contains("krew itself reads only the\n# first document of a file, safe-drain's"), "{header}");
     for plugin in &PLUGINS {
-        assert!(header.contains(&format!("--manifest=plugins/{}.yaml", plugin.name)), "{header}");
+        let archive = plugin.archive(&release.version, &example);
+        let command =
+            format!("kubectl krew install --manifest=plugins/{}.yaml --archive=dist/{archive}\n", plugin.name);
+        assert!(header.contains(&command), "{command}: {header}");
     }
     let documents: Vec<&str> = documents.split("---\n").collect();
-    assert_eq!(documents, [committed(&PLUGINS[0])?, committed(&PLUGINS[1])?]);
+    assert_eq!(documents, manifests);
     assert!(documents[0].contains("\n  name: safe-drain\n"), "{}", documents[0]);
     Ok(())
 }

@@ -132,7 +132,8 @@ pub fn manifests(workspace: &Path, release: &Release, dir: &Path, platforms: &[P
         fs::write(workspace.join("plugins").join(&file), &rendered)?;
         fs::write(workspace.join(".krew").join(&file), manifest::template(plugin, &release.repository))?;
     }
-    fs::write(workspace.join("krew-manifest.yaml"), manifest::both(&rendered))?;
+    let example = platforms.first().context("no platform")?;
+    fs::write(workspace.join("krew-manifest.yaml"), release.both(&rendered, example))?;
     fs::write(dir.join("SHA256SUMS"), sums.concat())?;
     Ok(())
 }

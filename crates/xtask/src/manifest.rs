@@ -24,18 +24,6 @@ pub struct Packed {
     pub sha256: String,
 }
 
-/// What stands above the two documents of `krew-manifest.yaml`.
-const HEADER: &str = "\
-# The krew manifests of both plugins, for people to read and for tools that split documents. krew itself reads only the
-# first document of a file, safe-drain's, and installs one plugin a manifest. So install from the files that are the same
-# document by document:
-#
-#   kubectl krew install --manifest=plugins/safe-drain.yaml
-#   kubectl krew install --manifest=plugins/rollout-guard.yaml
-#
-# Rendered by `cargo xtask dist`, for the platforms that it built.
-";
-
 impl Release {
     /// The release that this workspace would make.
     pub fn current() -> Self {
@@ -52,6 +40,30 @@ impl Release {
         }
         text
     }
+
+    /// Both manifests in one file, `krew-manifest.yaml`, below what krew makes of it. `example` is one of the platforms.
+    pub fn both(&self, manifests: &[String; PLUGINS.len()], example: &Platform) -> String {
+        let install = |plugin: &Plugin| {
+            let (name, archive) = (plugin.name, plugin.archive(&self.version, example));
+            format!("#   kubectl krew install --manifest=plugins/{name}.yaml --archive=dist/{archive}\n")
+        };
+        let commands: Vec<String> = PLUGINS.iter().map(install).collect();
+        let documents: Vec<String> = manifests.iter().map(|manifest| format!("---\n{manifest}")).collect();
+        format!(
+            "\
+# The krew manifests of both plugins, for people to read and for tools that split documents. krew itself reads only the
+# first document of a file, safe-drain's, and installs one plugin a manifest. So install from the files that are the same
+# document by document, each with its archive:
+#
+{}#
+# Without --archive krew downloads the archive that the manifest names, which is there once that version is released.
+#
+# Rendered by `cargo xtask dist`, for the platforms that it built.
+{}",
+            commands.concat(),
+            documents.concat()
+        )
+    }
 }
 
 /// What krew-release-bot makes the manifest of a later release from: `.krew/NAME.yaml`, for all platforms. The bot puts
@@ -65,12 +77,6 @@ pub fn template(plugin: &Plugin, repository: &str) -> String {
         text.push_str(&entry(plugin, platform, &format!("{{{{addURIAndSha \"{uri}\" .TagName }}}}")));
     }
     text
-}
-
-/// Both manifests in one file: `krew-manifest.yaml`.
-pub fn both(manifests: &[String; PLUGINS.len()]) -> String {
-    let documents: Vec<String> = manifests.iter().map(|manifest| format!("---\n{manifest}")).collect();
-    format!("{HEADER}{}", documents.concat())
 }
 
 fn url(plugin: &Plugin, repository: &str, version: &str, platform: &Platform) -> String {

@@ -147,3 +147,25 @@ fn the_sums_are_those_of_the_archives() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_packed_readme_leads_to_files_of_the_repository() -> Result<()> {
+    let Release { repository, .. } = Release::current();
+    let release = packed::stand_in("v7.8.9", &repository)?;
+    let packed = xtask::archive::unpack(&fs::read(release.archive(&PLUGINS[0], &PLATFORMS[0]))?)?;
+    let readme = packed.into_iter().find(|file| file.name == "README.md").context("no README.md")?;
+    let readme = String::from_utf8(readme.bytes)?;
+    let files = format!("{repository}/blob/v7.8.9/");
+    let mut found = 0;
+    for target in readme.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+        match target.strip_prefix(&files) {
+            Some(file) => {
+                assert!(xtask::workspace().join(file).is_file(), "{target}");
+                found += 1;
+            }
+            None => assert!(target.is_empty() || target.starts_with("https://"), "{target}"),
+        }
+    }
+    assert!(found > 10, "{found} links");
+    Ok(())
+}

@@ -66,7 +66,8 @@ fn pack(
     let release = Release { repository: repository.to_owned(), version: version.to_owned() };
     for plugin in &PLUGINS {
         for platform in platforms {
-            let bytes = dist::pack(xtask::workspace(), plugin, platform, binary(plugin, platform)?, dependencies)?;
+            let binary = binary(plugin, platform)?;
+            let bytes = dist::pack(xtask::workspace(), &release, plugin, platform, binary, dependencies)?;
             fs::write(dir.path().join(plugin.archive(version, platform)), bytes)?;
         }
     }

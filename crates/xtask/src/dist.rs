@@ -15,6 +15,7 @@ use crate::{
     manifest::{self, Packed, Release},
     platform::{PLATFORMS, Platform},
     plugin::{PLUGINS, Plugin},
+    readme,
 };
 
 /// More makes an installation noticeably slow; speed is not traded for less.
@@ -79,7 +80,7 @@ pub fn dist(workspace: &Path, target: Option<&str>) -> Result<Vec<Built>> {
         let binary = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         let binary_size = binary.len();
         let dependencies = licences::dependencies(workspace, &plugin.package(), triple)?;
-        let packed = pack(workspace, plugin, platform, binary, &dependencies)?;
+        let packed = pack(workspace, &release, plugin, platform, binary, &dependencies)?;
         let archive = dir.join(plugin.archive(&release.version, platform));
         fs::write(&archive, &packed)?;
         let help = if Platform::of(&host)? == platform { Some(help(&path)?) } else { None };
@@ -95,16 +96,17 @@ pub fn dist(workspace: &Path, target: Option<&str>) -> Result<Vec<Built>> {
 /// A file of the workspace cannot be read.
 pub fn pack(
     workspace: &Path,
+    release: &Release,
     plugin: &Plugin,
     platform: &Platform,
     binary: Vec<u8>,
     dependencies: &[Dependency],
 ) -> Result<Vec<u8>> {
     let name = plugin.binary(platform);
-    let read = |name: &str| fs::read(workspace.join(name)).with_context(|| format!("reading {name}"));
+    let read = |name: &str| fs::read_to_string(workspace.join(name)).with_context(|| format!("reading {name}"));
     Ok(archive::pack(&[
         File::document("LICENSE", read("LICENSE")?),
-        File::document("README.md", read("README.md")?),
+        File::document("README.md", readme::pack(&read("README.md")?, release)),
         File::document(licences::FILE, licences::text(&name, dependencies)),
         File::binary(&name, binary),
     ])?)

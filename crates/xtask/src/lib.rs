@@ -8,6 +8,7 @@ pub mod licences;
 pub mod manifest;
 pub mod platform;
 pub mod plugin;
+pub mod readme;
 pub mod task;
 
 pub use manifest::Release;

@@ -85,8 +85,13 @@ async fn both_plugins_are_installed_from_manifest_and_archive_run_through_kubect
 
     let output = krew.kubectl(&["krew", "uninstall", "safe-drain", "rollout-guard"]).output().await?;
     assert_eq!(output.code, Some(0), "{output}");
-    // krew takes back what it has placed; the completers are ours.
+    // krew takes back what it has placed; the completers are ours, and the README removes them.
     assert_eq!(krew.names("bin")?, ["kubectl_complete-rollout_guard", "kubectl_complete-safe_drain"]);
+    let readme = fs::read_to_string(xtask::workspace().join("README.md"))?;
+    let removal = readme.lines().find(|line| line.starts_with("rm ")).context("no command that removes them")?;
+    let removed = Command::new("sh").args(["-c", removal]).env("KREW_ROOT", krew.path("")).status()?;
+    assert!(removed.success(), "{removal}");
+    assert_eq!(krew.names("bin")?, Vec::<String>::new());
     for dir in ["receipts", "store"] {
         assert_eq!(krew.names(dir)?, Vec::<String>::new(), "{dir}");
     }

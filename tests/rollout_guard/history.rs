@@ -123,7 +123,7 @@ async fn revisions_with_their_images_and_marks() -> Result<()> {
     let row = |number: &str| rows.iter().find(|row| row.first() == Some(&number)).map(|row| &row[2..]);
     assert_eq!(row("2"), Some(&["0", "bad", "nginx:1.17.23"][..]), "{table}");
     assert_eq!(row("4"), Some(&["2", "current,last-good,restart-only", "nginx:1.16.1"][..]), "{table}");
-    assert!(table.stdout.contains("\n  rollout-guard: undo to revision 1"), "{table}");
+    assert!(table.stdout.contains("\n  change-cause: rollout-guard: undo to revision 1"), "{table}");
 
     let diff = guard(&world, &["history", "deployment/web", "--diff", "2..3"]).await?;
     assert_eq!(diff.code, Some(0), "{diff}");
@@ -207,8 +207,10 @@ async fn sentences_fit_the_screen() -> Result<()> {
     let revision = offline(&["history", "--from-file", "-", "--revision=1"], &file).await?.stdout;
     let comments: Vec<&str> = revision.lines().filter(|line| line.starts_with('#')).collect();
     insta::assert_snapshot!(comments.join("\n"));
-    let wide = lab::run(&program()?).stdin(&file).env("COLUMNS", "220").args(["history", "--from-file", "-"]);
-    insta::assert_snapshot!(wide.output().await?.stdout);
+    for columns in ["220", "60"] {
+        let run = lab::run(&program()?).stdin(&file).env("COLUMNS", columns).args(["history", "--from-file", "-"]);
+        insta::assert_snapshot!(format!("columns_{columns}"), run.output().await?.stdout);
+    }
     insta::assert_snapshot!(offline(&["status", "--from-file", "-"], &file).await?.stdout);
     for entry in std::fs::read_dir(stalls())? {
         let path = entry?.path();

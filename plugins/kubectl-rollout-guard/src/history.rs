@@ -193,7 +193,7 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
     if beside.render(&Styles::default(), usize::MAX).lines().all(|line| line.chars().count() <= width) {
         return printer.out.table(&beside);
     }
-    // No room for all beside the images: each cause stands below its revision.
+    // No room for all beside the images: each cause stands below its revision, where it has no heading.
     let mut above = Table::new(["REVISION", "AGE", "READY", "MARKS", "IMAGES"]);
     rows.iter().flatten().cloned().for_each(|row| above.row(row));
     let text = above.render(&styles, width);
@@ -202,7 +202,7 @@ fn show_table(history: &History<'_>, now: Timestamp, printer: &mut Printer) {
     for (rows, cause) in rows.iter().zip(causes()) {
         lines.by_ref().take(rows.len()).for_each(|line| printer.out.line(line));
         if let Some(cause) = cause {
-            tell_sentence(printer, cause);
+            tell_sentence(printer, &format!("change-cause: {cause}"));
         }
     }
 }

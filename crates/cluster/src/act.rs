@@ -5,21 +5,23 @@ pub mod rollout;
 use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange, Removal, RemovalAnswer, Trouble, TroubleKind},
     journal::FIELD_MANAGER,
-    model::{NodeName, ObjectName, RECORD_ANNOTATION, Uid},
+    model::{Node, NodeName, ObjectName, RECORD_ANNOTATION, Uid},
+    snapshot::Kind,
 };
+use http::header;
 use jiff::SignedDuration;
-use k8s_openapi::api::{
-    authentication::v1::SelfSubjectReview,
-    core::v1::{Node, Pod},
-};
 use kube::{
-    Api,
-    api::{ListParams, Patch, PatchParams, PostParams},
-    core::Status,
+    api::{GetParams, ListParams, Patch, PatchParams},
+    core::Request,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{connect::Connection, error::Error};
+use crate::{
+    connect::{self, Connection},
+    error::Error,
+    objects::{Collection, Page},
+};
 
 /// Whether a write is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub enum Cordon {
 /// two losses in a row are rare.
 const CORDON_TRIES: usize = 5;
 
+const NODES: &str = "/api/v1/nodes";
+
 /// Makes a node unschedulable, or schedulable again; then the record of a drain goes, too.
 ///
 /// The patch names the resourceVersion it was decided on; a lost race is read and decided again. Afterwards the node is
@@ -56,17 +60,15 @@ pub async fn cordon(
     let mut tries = 0;
     loop {
         let seen = get_node(connection, node).await?;
-        if is_unschedulable(&seen) == unschedulable {
+        if seen.unschedulable == unschedulable {
             return Ok(Cordon::Already);
         }
-        let has_record = seen.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(RECORD_ANNOTATION));
         let change = NodeChange {
             unschedulable: Some(unschedulable),
-            record: (has_record && !unschedulable).then_some(RecordChange::Remove),
+            record: (seen.record.is_some() && !unschedulable).then_some(RecordChange::Remove),
         };
-        let version = seen.metadata.resource_version.unwrap_or_default();
         tries += 1;
-        match patch_node(connection, node, &version, &change, effect).await {
+        match patch_node(connection, node, &seen.resource_version, &change, effect).await {
             Err(error) if error.is_conflict() && tries < CORDON_TRIES => {}
             answer => return answer.map(|_| Cordon::Changed),
         }
@@ -82,9 +84,9 @@ pub async fn write_node(
     effect: Effect,
 ) -> NodeAnswer {
     match patch_node(connection, node, resource_version, change, effect).await {
-        Ok(node) => NodeAnswer::Stands(node.into()),
+        Ok(node) => NodeAnswer::Stands(node),
         Err(error) if error.is_conflict() => match get_node(connection, node).await {
-            Ok(fresh) => NodeAnswer::Changed(fresh.into()),
+            Ok(fresh) => NodeAnswer::Changed(fresh),
             Err(error) => refused_write(error),
         },
         Err(Error::Answer { reason, .. }) => NodeAnswer::Denied(reason),
@@ -100,10 +102,10 @@ async fn patch_node(
     change: &NodeChange,
     effect: Effect,
 ) -> Result<Node, Error> {
-    let api: Api<Node> = Api::all(connection.client().clone());
     let what = format!("patch node {node}");
     let body = Patch::Merge(node_patch(resource_version, change));
-    let answer = match connection.call(&what, api.patch(&node.0, &patch_params(effect), &body)).await {
+    let request = Request::new(NODES).patch(&node.0, &patch_params(effect), &body);
+    let answer = match connection.ask(&what, request, Node::read).await {
         // Without an answer that can be read nobody knows whether the server has done it.
         Err(error @ (Error::Timeout { .. } | Error::Transport(_) | Error::Answer { .. })) => {
             return Err(unverified(&what, error));
@@ -115,16 +117,17 @@ async fn patch_node(
         Effect::DryRun => answer,
         Effect::Real => get_node(connection, node).await.map_err(|error| unverified(&what, error))?,
     };
-    if is_unschedulable(&stands) != unschedulable {
+    if stands.unschedulable != unschedulable {
         let reason = format!("the server accepted the change, but spec.unschedulable is not {unschedulable}");
         return Err(Error::Answer { what, reason });
     }
     Ok(stands)
 }
 
-async fn get_node(connection: &Connection, node: &NodeName) -> Result<Node, Error> {
-    let api: Api<Node> = Api::all(connection.client().clone());
-    connection.call(&format!("get node {node}"), api.get(&node.0)).await
+/// Reads a node as it stands now.
+pub(crate) async fn get_node(connection: &Connection, node: &NodeName) -> Result<Node, Error> {
+    let request = Request::new(NODES).get(&node.0, &GetParams::default());
+    connection.ask(&format!("get node {node}"), request, Node::read).await
 }
 
 fn refused_write(error: Error) -> NodeAnswer {
@@ -164,10 +167,6 @@ fn unverified(what: &str, source: Error) -> Error {
     Error::Unverified { what: what.to_owned(), source: Box::new(source) }
 }
 
-fn is_unschedulable(node: &Node) -> bool {
-    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or_default()
-}
-
 /// Makes a pod go: exactly this one, by its UID.
 ///
 /// kube's own `Api::evict` drops the delete options, so the request is made here.
@@ -184,12 +183,8 @@ pub async fn remove(
         Removal::Delete => format!("delete pod {pod}"),
     };
     let request = removal_request(pod, uid, removal, grace_period_seconds, effect);
-    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
-    match removal {
-        Removal::Evict => connection.call(&what, connection.client().request::<Status>(request)).await.map(drop),
-        // A deletion answers with the pod or with a status.
-        Removal::Delete => connection.call(&what, connection.client().request::<Value>(request)).await.map(drop),
-    }
+    // An eviction answers with a status, a deletion with the pod or with a status.
+    connection.ask(&what, request, connect::json).await.map(drop)
 }
 
 fn removal_request(
@@ -228,7 +223,7 @@ fn removal_request(
             (http::Request::delete(format!("{path}{query}")), options)
         }
     };
-    request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes())
+    request.header(header::CONTENT_TYPE, "application/json").body(body.to_string().into_bytes())
 }
 
 /// What the server said to the removal of a pod (`eviction.go`).
@@ -291,10 +286,24 @@ fn lacks_right(message: &str) -> bool {
 /// The UID of the pod that has this name now, if there is one. As a list of one, since a drain may list pods but need not
 /// have the right to get them.
 pub async fn read_pod_uid(connection: &Connection, pod: &ObjectName) -> Result<Option<Uid>, Trouble> {
-    let api: Api<Pod> = Api::namespaced(connection.client().clone(), &pod.namespace);
+    #[derive(Deserialize)]
+    struct Identified {
+        metadata: Identity,
+    }
+
+    #[derive(Deserialize)]
+    struct Identity {
+        uid: Option<Uid>,
+    }
+
     let params = ListParams::default().fields(&format!("metadata.name={}", pod.name));
-    match connection.call(&format!("list pod {pod}"), api.list_metadata(&params)).await {
-        Ok(found) => Ok(found.items.into_iter().find_map(|pod| pod.metadata.uid).map(Uid)),
+    let Collection { path, params, .. } = Collection::under(Kind::Pod, Some(&pod.namespace), params);
+    let first = |answer: &str| {
+        let first = Page::read(answer)?.items.into_iter().next();
+        first.map(|pod| serde_json::from_str::<Identified>(pod.get())).transpose()
+    };
+    match connection.ask(&format!("list pod {pod}"), Request::new(path).list_metadata(&params), first).await {
+        Ok(found) => Ok(found.and_then(|pod| pod.metadata.uid)),
         Err(error) => Err(trouble(error).unwrap_or_else(|error| Trouble {
             kind: TroubleKind::ServerError,
             message: error.to_string(),
@@ -305,10 +314,12 @@ pub async fn read_pod_uid(connection: &Connection, pod: &ObjectName) -> Result<O
 
 /// The user that we are for the server; none where it does not say.
 pub async fn whoami(connection: &Connection) -> Option<String> {
-    let api: Api<SelfSubjectReview> = Api::all(connection.client().clone());
-    let review = SelfSubjectReview::default();
-    let answer = connection.call("ask who we are", api.create(&PostParams::default(), &review)).await.ok()?;
-    answer.status?.user_info?.username
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(review.to_string().into_bytes());
+    let answer = connection.ask("ask who we are", request, connect::json).await.ok()?;
+    answer["status"]["userInfo"]["username"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -356,6 +367,7 @@ mod tests {
 #[cfg(test)]
 mod answer_tests {
     use disruption::journal::Record;
+    use kube::core::Status;
 
     use super::*;
 

@@ -8,6 +8,7 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
 use secrecy::SecretString;
+use serde_json::Value;
 use tower::buffer::BufferLayer;
 use tower::{BoxError, Service};
 
@@ -180,6 +182,18 @@ impl Connection {
         }
     }
 
+    /// Sends a request and reads the text of its answer, see [`Connection::call`].
+    pub(crate) async fn ask<T, E: Display>(
+        &self,
+        what: &str,
+        request: Result<Request<Vec<u8>>, E>,
+        read: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+    ) -> Result<T, Error> {
+        let unsent = |reason: E| Error::Request { what: what.to_owned(), reason: reason.to_string() };
+        let text = self.call(what, self.client.request_text(request.map_err(unsent)?)).await?;
+        read(&text).map_err(|error| Error::Answer { what: what.to_owned(), reason: error.to_string() })
+    }
+
     /// An error that kube gave for `what`, in terms of this connection.
     pub fn explain(&self, what: &str, error: kube::Error) -> Error {
         Error::from_kube(error, what, &self.peer)
@@ -255,6 +269,11 @@ pub fn user_agent(program: &str, version: &str) -> String {
         other => other,
     };
     format!("{program}/{version} ({system}/{machine})")
+}
+
+/// Reads any JSON, for [`Connection::ask`].
+pub(crate) fn json(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 /// kube's configuration, field by field: its own loaders read the environment and mistake `NO_PROXY`.

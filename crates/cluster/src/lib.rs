@@ -8,7 +8,6 @@ pub mod look;
 pub mod names;
 mod objects;
 pub mod observe;
-mod raw;
 pub mod rights;
 pub mod signals;
 pub mod watch;

@@ -16,7 +16,10 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::{connect::Connection, error::Error};
+use crate::{
+    connect::{Connection, json},
+    error::Error,
+};
 
 /// How many lines of a container's log are read: enough for a stack trace's end, few enough to be read at once.
 const LOG_LINES: u32 = 20;
@@ -41,11 +44,10 @@ pub async fn is_there(connection: &Connection, wanted: &Wanted) -> Result<bool, 
         WantedKind::PriorityClass => format!("/apis/scheduling.k8s.io/v1/priorityclasses/{name}"),
         WantedKind::RuntimeClass => format!("/apis/node.k8s.io/v1/runtimeclasses/{name}"),
     };
-    let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     let has = |object: &Value, key: &String| {
         ["data", "binaryData"].iter().any(|field| object.get(field).is_some_and(|data| data.get(key).is_some()))
     };
-    match connection.call(&format!("get {name}"), connection.client().request::<Value>(request)).await {
+    match connection.ask(&format!("get {name}"), Request::get(path).body(Vec::new()), json).await {
         Ok(object) => Ok(keys.iter().all(|key| has(&object, key))),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.to_string()),
@@ -56,9 +58,7 @@ pub async fn is_there(connection: &Connection, wanted: &Wanted) -> Result<bool, 
 /// decided by them.
 pub async fn autoscalers(connection: &Connection, namespace: &str) -> Vec<Value> {
     let path = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
-    let Ok(request) = Request::get(path).body(Vec::new()) else { return Vec::new() };
-    let list = connection.client().request::<Value>(request);
-    match connection.call("list horizontalpodautoscalers", list).await {
+    match connection.ask("list horizontalpodautoscalers", Request::get(path).body(Vec::new()), json).await {
         Ok(mut list) => list["items"].as_array_mut().map(std::mem::take).unwrap_or_default(),
         Err(_) => Vec::new(),
     }
@@ -91,9 +91,7 @@ async fn read_log(connection: &Connection, pod: &ObjectName, container: &str, pr
     let path = format!(
         "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&previous={previous}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}"
     );
-    let request = Request::get(path).body(Vec::new());
-    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
-    connection.call(&what, connection.client().request_text(request)).await
+    connection.ask(&what, Request::get(path).body(Vec::new()), |text| Ok(text.to_owned())).await
 }
 
 /// Requests URLs, each time on a new connection, as a visitor would.

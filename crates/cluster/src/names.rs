@@ -58,12 +58,9 @@ pub async fn names(connection: &Connection, named: Named<'_>) -> Result<Vec<Row>
         Named::Rollouts(kind, namespace) => format!("/apis/apps/v1/namespaces/{namespace}/{}", kind.plural()),
     };
     let what = format!("list {}", path.rsplit('/').next().unwrap_or_default());
-    let request = Request::get(format!("{path}?includeObject=None&limit={LIMIT}"))
-        .header(header::ACCEPT, TABLE)
-        .body(Vec::new())
-        .map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
-    let table: Table = connection.call(&what, connection.client().request(request)).await?;
-    Ok(rows(table))
+    let request =
+        Request::get(format!("{path}?includeObject=None&limit={LIMIT}")).header(header::ACCEPT, TABLE).body(Vec::new());
+    connection.ask(&what, request, |text| serde_json::from_str(text).map(rows)).await
 }
 
 fn rows(table: Table) -> Vec<Row> {

@@ -1,115 +1,69 @@
-//! Which objects of the API a watch means, and what is read of them: the one place that knows it for lists and watches.
-
-use std::fmt::Debug;
+//! Where the API keeps objects, and how a page of a list of them is read: the one place that knows paths for lists and
+//! watches.
 
 use disruption::{
     action::{Part, Watch},
-    model::{RolloutKind, Workload, WorkloadKind},
-    snapshot::Object,
+    model::WorkloadKind,
+    snapshot::Kind,
 };
-use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
-use kube::{Api, Client, Resource, api::ListParams};
-use serde::de::DeserializeOwned;
+use kube::api::ListParams;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use crate::raw::Raw;
-
-/// Something to do with the objects that a watch means.
-pub(crate) trait Visitor {
-    /// What comes of it.
-    type Output;
-
-    /// Does it. `read` tells what is kept of an object; none for one that is of no interest.
-    fn visit<K, T>(
-        self,
-        api: Api<K>,
-        params: ListParams,
-        read: fn(K) -> T,
-    ) -> impl Future<Output = Self::Output> + Send
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-        T: Into<Option<Object>> + Send + 'static;
+/// A set of objects, to be listed or watched.
+#[derive(Debug, Clone)]
+pub(crate) struct Collection {
+    /// The path of its list.
+    pub(crate) path: String,
+    /// What messages call its objects, such as `pods`.
+    pub(crate) plural: &'static str,
+    /// Which of the path's objects are meant.
+    pub(crate) params: ListParams,
 }
 
-/// Shows a visitor the objects that a watch means.
-pub(crate) async fn visit<V: Visitor>(client: Client, watch: &Watch, visitor: V) -> V::Output {
-    let everything = ListParams::default();
-    match watch {
-        Watch::Node(node) => {
-            let params = ListParams::default().fields(&format!("metadata.name={node}"));
-            visitor.visit(Api::<core::Node>::all(client), params, |node| Object::Node(node.into())).await
-        }
-        Watch::PodsOn(node) => {
-            let params = ListParams::default().fields(&format!("spec.nodeName={node}"));
-            visitor.visit(Api::<core::Pod>::all(client), params, pod).await
-        }
-        Watch::PodsIn(namespace) => visitor.visit(Api::namespaced(client, namespace), everything, pod).await,
-        Watch::BudgetsIn(namespace) => {
-            let api = Api::<policy::PodDisruptionBudget>::namespaced(client, namespace);
-            visitor.visit(api, everything, |budget| Object::Budget(Box::new(budget.into()))).await
-        }
-        Watch::WorkloadsIn(kind, namespace) => match kind {
-            WorkloadKind::Deployment => {
-                let api = Api::<apps::Deployment>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-            WorkloadKind::ReplicaSet => {
-                let api = Api::<apps::ReplicaSet>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-            WorkloadKind::ReplicationController => {
-                let api = Api::<core::ReplicationController>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-            WorkloadKind::StatefulSet => {
-                let api = Api::<apps::StatefulSet>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-            WorkloadKind::DaemonSet => {
-                let api = Api::<apps::DaemonSet>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-            WorkloadKind::Job => {
-                let api = Api::<batch::Job>::namespaced(client, namespace);
-                visitor.visit(api, everything, workload).await
-            }
-        },
-        Watch::Rollouts(kind, part) => {
-            let (namespace, params) = (part.namespace.as_str(), selecting(part));
-            match kind {
-                RolloutKind::Deployment => {
-                    let api = Api::<Raw<apps::Deployment>>::namespaced(client, namespace);
-                    visitor.visit(api, params, Raw::into_object).await
-                }
-                RolloutKind::StatefulSet => {
-                    let api = Api::<Raw<apps::StatefulSet>>::namespaced(client, namespace);
-                    visitor.visit(api, params, Raw::into_object).await
-                }
-                RolloutKind::DaemonSet => {
-                    let api = Api::<Raw<apps::DaemonSet>>::namespaced(client, namespace);
-                    visitor.visit(api, params, Raw::into_object).await
-                }
-            }
-        }
-        Watch::ReplicaSets(part) => {
-            let api = Api::<Raw<apps::ReplicaSet>>::namespaced(client, &part.namespace);
-            visitor.visit(api, selecting(part), Raw::into_object).await
-        }
-        Watch::ControllerRevisions(part) => {
-            let api = Api::<Raw<apps::ControllerRevision>>::namespaced(client, &part.namespace);
-            visitor.visit(api, selecting(part), Raw::into_object).await
-        }
-        Watch::PodStatuses(part) => {
-            let api = Api::<core::Pod>::namespaced(client, &part.namespace);
-            visitor.visit(api, selecting(part), |pod| Object::PodStatus(Box::new(pod.into()))).await
-        }
-        Watch::IncidentsIn(namespace) => {
-            let api = Api::<core::Event>::namespaced(client, namespace);
-            visitor.visit(api, everything, |event| Object::Incident(Box::new(event.into()))).await
-        }
-        Watch::Nodes => {
-            let api = Api::<core::Node>::all(client);
-            visitor.visit(api, everything, |node| Object::Node(node.into())).await
-        }
+/// A page of a list. Its objects are JSON still, so that each can be read and let go before the next.
+pub(crate) struct Page<'a> {
+    /// The list's resourceVersion.
+    pub(crate) version: String,
+    /// The token of the next page; none at the end.
+    pub(crate) next: Option<String>,
+    /// The objects.
+    pub(crate) items: Vec<&'a RawValue>,
+}
+
+impl Collection {
+    /// All objects of a kind, in all namespaces.
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self::under(kind, None, ListParams::default())
+    }
+
+    /// The objects that a watch means.
+    pub(crate) fn watched(watch: &Watch) -> Self {
+        let everything = ListParams::default();
+        let (namespace, params) = match watch {
+            Watch::Node(node) => (None, everything.fields(&format!("metadata.name={node}"))),
+            Watch::PodsOn(node) => (None, everything.fields(&format!("spec.nodeName={node}"))),
+            Watch::Nodes => (None, everything),
+            Watch::PodsIn(namespace)
+            | Watch::BudgetsIn(namespace)
+            | Watch::WorkloadsIn(_, namespace)
+            | Watch::IncidentsIn(namespace) => (Some(namespace.as_str()), everything),
+            Watch::Rollouts(_, part)
+            | Watch::ReplicaSets(part)
+            | Watch::ControllerRevisions(part)
+            | Watch::PodStatuses(part) => (Some(part.namespace.as_str()), selecting(part)),
+        };
+        Self::under(watch.kind(), namespace, params)
+    }
+
+    /// The objects of a kind in a namespace, or in all.
+    pub(crate) fn under(kind: Kind, namespace: Option<&str>, params: ListParams) -> Self {
+        let (root, plural) = resource(kind);
+        let path = match namespace {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
+            None => format!("{root}/{plural}"),
+        };
+        Self { path, plural, params }
     }
 }
 
@@ -122,10 +76,50 @@ fn selecting(part: &Part) -> ListParams {
     }
 }
 
-fn pod(pod: core::Pod) -> Object {
-    Object::Pod(Box::new(pod.into()))
+/// The path of a kind's group and version, and its plural.
+fn resource(kind: Kind) -> (&'static str, &'static str) {
+    const CORE: &str = "/api/v1";
+    const APPS: &str = "/apis/apps/v1";
+    match kind {
+        Kind::Node => (CORE, "nodes"),
+        Kind::Pod => (CORE, "pods"),
+        Kind::Incident => (CORE, "events"),
+        Kind::PodDisruptionBudget => ("/apis/policy/v1", "poddisruptionbudgets"),
+        Kind::ControllerRevision => (APPS, "controllerrevisions"),
+        Kind::Workload(kind) => match kind {
+            WorkloadKind::Deployment => (APPS, "deployments"),
+            WorkloadKind::ReplicaSet => (APPS, "replicasets"),
+            WorkloadKind::StatefulSet => (APPS, "statefulsets"),
+            WorkloadKind::DaemonSet => (APPS, "daemonsets"),
+            WorkloadKind::ReplicationController => (CORE, "replicationcontrollers"),
+            WorkloadKind::Job => ("/apis/batch/v1", "jobs"),
+        },
+    }
 }
 
-pub(crate) fn workload<K: Into<Workload>>(object: K) -> Object {
-    Object::Workload(Box::new(object.into()))
+impl<'a> Page<'a> {
+    /// Reads a page from the server's answer.
+    pub(crate) fn read(answer: &'a str) -> Result<Self, serde_json::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, expecting = "a List")]
+        struct List<'a> {
+            metadata: Meta,
+            #[serde(borrow)]
+            items: Option<Vec<&'a RawValue>>,
+        }
+
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Meta {
+            r#continue: Option<String>,
+            resource_version: Option<String>,
+        }
+
+        let List { metadata, items } = serde_json::from_str(answer)?;
+        Ok(Self {
+            version: metadata.resource_version.unwrap_or_default(),
+            next: metadata.r#continue.filter(|token| !token.is_empty()),
+            items: items.unwrap_or_default(),
+        })
+    }
 }

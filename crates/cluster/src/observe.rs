@@ -7,22 +7,21 @@ use std::collections::BTreeMap;
 use disruption::{
     budget::ledger::Ledger,
     drain::options::Options,
-    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid, WorkloadKind},
+    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid},
     snapshot::{Kind, Object, Snapshot, Unreadable},
     workload::Scale,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::{
-        apps::v1 as apps, autoscaling::v1 as autoscaling, batch::v1 as batch, core::v1 as core, policy::v1 as policy,
-    },
-    apimachinery::pkg::apis::meta::v1::APIResourceList,
-};
-use kube::{Api, Resource, api::ListParams};
-use serde::de::DeserializeOwned;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use kube::{api::ListParams, core::Request};
 
-use crate::{connect::Connection, error::Error, objects::workload};
+use crate::{
+    act,
+    connect::{self, Connection},
+    error::Error,
+    objects::{Collection, Page},
+};
 
 /// Which nodes to read.
 #[derive(Debug, Clone)]
@@ -76,10 +75,13 @@ impl Versions {
 }
 
 /// A list, and its resourceVersion.
-pub(crate) struct Listed<T> {
-    pub(crate) objects: Vec<T>,
+pub(crate) struct Listed {
+    pub(crate) objects: Vec<Object>,
     pub(crate) version: String,
 }
+
+/// What is read of an object from its JSON; nothing of one that is of no interest.
+type Read<'a> = &'a (dyn Fn(&str) -> Result<Option<Object>, serde_json::Error> + Sync);
 
 /// Reads the nodes and everything that decides about their pods.
 ///
@@ -88,16 +90,11 @@ pub(crate) struct Listed<T> {
 pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Observed, Error> {
     // The answers to the first requests tell the server's time.
     let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH);
-    let (nodes, pods, budgets, deployments, sets, controllers, stateful, daemons, jobs) = futures::join!(
+    let beside: Vec<Kind> = Kind::all().filter(|kind| !matches!(kind, Kind::Node | Kind::Pod)).collect();
+    let (nodes, pods, others) = futures::join!(
         self::nodes(connection, nodes, chunks),
-        list::<core::Pod>(connection, chunks, |pod| Object::Pod(Box::new(pod.into()))),
-        list::<policy::PodDisruptionBudget>(connection, chunks, |budget| Object::Budget(Box::new(budget.into()))),
-        list::<apps::Deployment>(connection, chunks, workload),
-        list::<apps::ReplicaSet>(connection, chunks, workload),
-        list::<core::ReplicationController>(connection, chunks, workload),
-        list::<apps::StatefulSet>(connection, chunks, workload),
-        list::<apps::DaemonSet>(connection, chunks, workload),
-        list::<batch::Job>(connection, chunks, workload),
+        list(connection, Kind::Pod, chunks),
+        join_all(beside.iter().map(|kind| list(connection, *kind, chunks))),
     );
     snapshot.nodes = nodes?;
     let pods = pods?;
@@ -105,16 +102,8 @@ pub async fn observe(connection: &Connection, nodes: &WantedNodes, chunks: Chunk
     for pod in pods.objects {
         snapshot.insert(pod);
     }
-    for (kind, objects) in [
-        (Kind::PodDisruptionBudget, budgets),
-        (Kind::Workload(WorkloadKind::Deployment), deployments),
-        (Kind::Workload(WorkloadKind::ReplicaSet), sets),
-        (Kind::Workload(WorkloadKind::ReplicationController), controllers),
-        (Kind::Workload(WorkloadKind::StatefulSet), stateful),
-        (Kind::Workload(WorkloadKind::DaemonSet), daemons),
-        (Kind::Workload(WorkloadKind::Job), jobs),
-    ] {
-        match objects {
+    for (kind, listed) in beside.into_iter().zip(others) {
+        match listed {
             Ok(listed) => {
                 versions.0.insert(kind, listed.version);
                 listed.objects.into_iter().for_each(|object| snapshot.insert(object));
@@ -156,55 +145,37 @@ pub async fn observe_scales(connection: &Connection, snapshot: &mut Snapshot, ta
 pub async fn nodes(connection: &Connection, nodes: &WantedNodes, chunks: Chunks) -> Result<Vec<Node>, Error> {
     match nodes {
         WantedNodes::Named(names) => {
-            let api: Api<core::Node> = Api::all(connection.client().clone());
-            let api = &api;
-            stream::iter(names)
-                .map(|name| async move {
-                    Ok(connection.call(&format!("get node {name}"), api.get(&name.0)).await?.into())
-                })
-                .buffered(CONCURRENCY)
-                .try_collect()
-                .await
+            stream::iter(names).map(|name| act::get_node(connection, name)).buffered(CONCURRENCY).try_collect().await
         }
         WantedNodes::Selected(selector) => {
             let params = ListParams::default().labels(&selector.to_string());
-            Ok(list_with(connection, params, chunks, |node: core::Node| node.into()).await?.objects)
+            let selected = Collection::under(Kind::Node, None, params);
+            let read = |node: &str| Node::read(node).map(Object::Node).map(Some);
+            let listed = list_from(connection, &selected, chunks, &read).await?;
+            let node = |object| match object {
+                Object::Node(node) => Some(node),
+                _ => None,
+            };
+            Ok(listed.objects.into_iter().filter_map(node).collect())
         }
     }
 }
 
-async fn list<K>(connection: &Connection, chunks: Chunks, read: fn(K) -> Object) -> Result<Listed<Object>, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    list_with(connection, ListParams::default(), chunks, read).await
+/// Lists a kind over all namespaces, as drains read it.
+async fn list(connection: &Connection, kind: Kind, chunks: Chunks) -> Result<Listed, Error> {
+    let read = move |object: &str| Object::read_for_drain(kind, object);
+    list_from(connection, &Collection::of(kind), chunks, &read).await
 }
 
-/// Lists a kind over all namespaces, page by page, keeping of each page only what plans read.
-async fn list_with<K, T>(
+/// Lists objects page by page, keeping of each page only what is read.
+pub(crate) async fn list_from(
     connection: &Connection,
-    params: ListParams,
+    collection: &Collection,
     chunks: Chunks,
-    read: fn(K) -> T,
-) -> Result<Listed<T>, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    list_from(connection, &Api::all(connection.client().clone()), params, chunks, read).await
-}
-
-/// [`list_with`] of a part of the objects.
-pub(crate) async fn list_from<K, T>(
-    connection: &Connection,
-    api: &Api<K>,
-    mut params: ListParams,
-    chunks: Chunks,
-    read: fn(K) -> T,
-) -> Result<Listed<T>, Error>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let what = format!("list {}", K::plural(&()));
+    read: Read<'_>,
+) -> Result<Listed, Error> {
+    let what = format!("list {}", collection.plural);
+    let mut params = collection.params.clone();
     params.limit = match chunks {
         Chunks::Growing => Some(FIRST_CHUNK),
         Chunks::Of(size) => Some(size),
@@ -212,11 +183,17 @@ where
     };
     let mut objects = Vec::new();
     loop {
-        let page = connection.call(&what, api.list(&params)).await?;
-        objects.extend(page.items.into_iter().map(read));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(Listed { objects, version: page.metadata.resource_version.unwrap_or_default() }),
+        let request = Request::new(&collection.path).list(&params);
+        let page = connection.ask(&what, request, |answer| {
+            let Page { version, next, items } = Page::read(answer)?;
+            for item in items {
+                objects.extend(read(item.get())?);
+            }
+            Ok((version, next))
+        });
+        match page.await? {
+            (version, None) => return Ok(Listed { objects, version }),
+            (_, next) => params.continue_token = next,
         }
         if chunks == Chunks::Growing {
             params.limit = Some(NEXT_CHUNK);
@@ -272,10 +249,10 @@ async fn scale(
     let path = format!("{root}/namespaces/{}/{plural}/{}/scale", name.namespace, name.name);
     let what = format!("get scale of {kind} {name}");
     let request = http::Request::get(path).body(Vec::new());
-    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
-    match connection.call(&what, connection.client().request::<autoscaling::Scale>(request)).await {
-        Ok(scale) if scale.metadata.uid.as_deref() == Some(&owner.uid.0) => {
-            Ok(Scale::Replicas(scale.spec.and_then(|spec| spec.replicas).unwrap_or_default()))
+    match connection.ask(&what, request, connect::json).await {
+        Ok(scale) if scale["metadata"]["uid"] == owner.uid.0 => {
+            let replicas = scale["spec"]["replicas"].as_i64().and_then(|replicas| i32::try_from(replicas).ok());
+            Ok(Scale::Replicas(replicas.unwrap_or_default()))
         }
         Ok(_) => Ok(Scale::NotFound),
         Err(error) if error.is_not_found() => Ok(Scale::NotFound),

@@ -2,18 +2,19 @@
 
 use disruption::drain::rights::{Right, Scope};
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::{Api, api::PostParams};
+use http::{Request, header};
+use serde_json::json;
 
-use crate::{connect::Connection, error::Error};
+use crate::{
+    connect::{self, Connection},
+    error::Error,
+};
 
 /// Whether we have each of these rights, in their order. One review each, all at once. The server allows anybody to ask;
 /// where it doesn't, the error says so.
 pub async fn ask(connection: &Connection, questions: &[(Right, Scope<'_>)]) -> Result<Vec<bool>, Error> {
-    let api: Api<SelfSubjectAccessReview> = Api::all(connection.client().clone());
-    let api = &api;
     stream::iter(questions.iter().copied())
-        .map(|(right, scope)| async move { is_granted(connection, api, right, scope).await })
+        .map(|(right, scope)| is_granted(connection, right, scope))
         .buffered(CONCURRENCY)
         .try_collect()
         .await
@@ -22,29 +23,20 @@ pub async fn ask(connection: &Connection, questions: &[(Right, Scope<'_>)]) -> R
 /// Reviews under way at once.
 const CONCURRENCY: usize = 10;
 
-async fn is_granted(
-    connection: &Connection,
-    api: &Api<SelfSubjectAccessReview>,
-    right: Right,
-    scope: Scope<'_>,
-) -> Result<bool, Error> {
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let review = SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                verb: text(right.verb),
-                group: text(right.group),
-                resource: text(right.resource),
-                subresource: text(right.subresource),
-                namespace: scope.namespace.map(str::to_owned),
-                name: scope.name.map(str::to_owned),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
-    };
-    let what = format!("ask for the right to {right}");
-    let answer = connection.call(&what, api.create(&PostParams::default(), &review)).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed))
+async fn is_granted(connection: &Connection, right: Right, scope: Scope<'_>) -> Result<bool, Error> {
+    let Right { verb, group, resource, subresource } = right;
+    let Scope { namespace, name } = scope;
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource,
+            "namespace": namespace, "name": name,
+        }},
+    });
+    let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(review.to_string().into_bytes());
+    let answer = connection.ask(&format!("ask for the right to {right}"), request, connect::json).await?;
+    Ok(answer["status"]["allowed"] == true)
 }

@@ -3,19 +3,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Debug, mem, time::Duration};
+use std::{mem, time::Duration};
 
-use disruption::{
-    action::{Change, Input, Watch},
-    snapshot::Object,
-};
-use futures::TryStreamExt;
+use disruption::action::{Change, Input, Watch};
+use futures::{AsyncBufRead, AsyncBufReadExt, StreamExt};
+use http::{HeaderValue, header};
 use kube::{
-    Api, Resource,
-    api::{ListParams, WatchEvent, WatchParams},
-    core::Status,
+    api::WatchParams,
+    core::{Request, Status, request::Error as RequestError},
 };
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::{
     sync::mpsc::UnboundedSender,
     time::{Instant, sleep, timeout},
@@ -24,7 +22,7 @@ use tokio::{
 use crate::{
     connect::Connection,
     error::Error,
-    objects::{self, Visitor},
+    objects::Collection,
     observe::{self, Chunks, Listed},
 };
 
@@ -53,17 +51,47 @@ const TOLD_AFTER: Duration = Duration::from_secs(3);
 
 /// Follows one watch from a version on, until it is dropped or the server refuses it for good.
 pub async fn follow(connection: Connection, watch: Watch, version: Option<String>, inputs: UnboundedSender<Input>) {
-    let client = connection.client().clone();
-    objects::visit(client, &watch, Follower { connection: &connection, watch: &watch, inputs: &inputs, version }).await;
+    let collection = Collection::watched(&watch);
+    Follower { connection: &connection, watch: &watch, collection: &collection, inputs: &inputs }.follow(version).await;
 }
 
 /// One watch on its way.
 struct Follower<'a> {
     connection: &'a Connection,
     watch: &'a Watch,
+    collection: &'a Collection,
     inputs: &'a UnboundedSender<Input>,
-    /// From where it goes on; none where everything must be listed.
-    version: Option<String>,
+}
+
+/// A line of a watch.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum EventKind {
+    Added,
+    Modified,
+    Deleted,
+    Bookmark,
+    Error,
+}
+
+/// What every object has, also the one of a bookmark.
+#[derive(Deserialize)]
+struct Versioned {
+    metadata: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "resourceVersion")]
+    resource_version: String,
 }
 
 /// How a stretch of a watch ended.
@@ -85,24 +113,19 @@ struct Failure {
     is_told: bool,
 }
 
-impl Visitor for Follower<'_> {
-    type Output = ();
-
-    async fn visit<K, T>(mut self, api: Api<K>, params: ListParams, read: fn(K) -> T)
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-        T: Into<Option<Object>> + Send + 'static,
-    {
-        let mut version = self.version.take();
+impl Follower<'_> {
+    /// Stretch by stretch, listing everything where it has no version to go on from.
+    async fn follow(&self, mut version: Option<String>) {
         let mut failure: Option<Failure> = None;
         let mut has_stood = false;
         let mut refused_since: Option<Instant> = None;
         loop {
             let end = match &mut version {
                 None => {
-                    match observe::list_from(self.connection, &api, params.clone(), Chunks::default(), read).await {
+                    let read = |object: &str| self.watch.read(object);
+                    match observe::list_from(self.connection, self.collection, Chunks::default(), &read).await {
                         Ok(Listed { objects, version: listed }) => {
-                            self.send(Change::Listed(objects.into_iter().filter_map(Into::into).collect()));
+                            self.send(Change::Listed(objects));
                             version = Some(listed);
                             self.restore(&mut failure);
                             (has_stood, refused_since) = (true, None);
@@ -111,7 +134,7 @@ impl Visitor for Follower<'_> {
                         Err(error) => end_of(error),
                     }
                 }
-                Some(version) => self.stretch(&api, &params, version, read, &mut failure, &mut has_stood).await,
+                Some(version) => self.stretch(version, &mut failure, &mut has_stood).await,
             };
             let refused = matches!(end, End::Refused(_)).then(|| *refused_since.get_or_insert_with(Instant::now));
             refused_since = refused;
@@ -137,70 +160,72 @@ impl Visitor for Follower<'_> {
             }
         }
     }
-}
 
-impl Follower<'_> {
     /// One request, until it ends.
-    async fn stretch<K, T>(
-        &self,
-        api: &Api<K>,
-        params: &ListParams,
-        version: &mut String,
-        read: fn(K) -> T,
-        failure: &mut Option<Failure>,
-        has_stood: &mut bool,
-    ) -> End
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-        T: Into<Option<Object>>,
-    {
+    async fn stretch(&self, version: &mut String, failure: &mut Option<Failure>, has_stood: &mut bool) -> End {
+        let Collection { path, plural, params } = self.collection;
         let mut wanted = WatchParams::default().timeout(WATCH_SECONDS);
         wanted.field_selector.clone_from(&params.field_selector);
         wanted.label_selector.clone_from(&params.label_selector);
-        let what = format!("watch {}", K::plural(&()));
-        let stream = match self.connection.call(&what, api.watch(&wanted, version)).await {
-            Ok(stream) => stream,
+        let what = format!("watch {plural}");
+        let mut lines = match self.open(&what, Request::new(path).watch(&wanted, version)).await {
+            Ok(stream) => stream.lines(),
             Err(error) => return end_of(error),
         };
         *has_stood = true;
         let (began, mut has_spoken) = (Instant::now(), false);
-        let mut stream = std::pin::pin!(stream);
         loop {
-            let event = match timeout(SILENCE, stream.try_next()).await {
+            let line = match timeout(SILENCE, lines.next()).await {
                 Err(_) => return End::Failed(format!("{what}: nothing came for {SILENCE:?}")),
-                Ok(Ok(None)) if !has_spoken && began.elapsed() < SHORTEST => {
+                Ok(None) if !has_spoken && began.elapsed() < SHORTEST => {
                     return End::Failed(format!("{what}: it ended at once"));
                 }
-                Ok(Ok(None)) => return End::Regular,
+                Ok(None) => return End::Regular,
+                Ok(Some(Err(error))) => return end_of(self.connection.explain(&what, kube::Error::ReadEvents(error))),
+                Ok(Some(Ok(line))) => line,
+            };
+            match serde_json::from_str(&line).and_then(|event| self.take(&event, version)) {
+                Ok(None) => {}
+                Ok(Some(end)) => return end,
                 // An object that cannot be read is no reason to miss the others.
-                Ok(Err(error)) if is_unreadable(&error) => {
+                Err(error) => {
                     tracing::warn!("{what}: {error}");
                     continue;
                 }
-                Ok(Err(error)) => return end_of(self.connection.explain(&what, error)),
-                Ok(Ok(Some(event))) => event,
-            };
+            }
             has_spoken = true;
             self.recover(failure);
-            let change = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    *version = object.meta().resource_version.clone().unwrap_or_default();
-                    read(object).into().map(Change::Seen)
-                }
-                WatchEvent::Deleted(object) => {
-                    *version = object.meta().resource_version.clone().unwrap_or_default();
-                    read(object).into().map(Change::Deleted)
-                }
-                WatchEvent::Bookmark(bookmark) => {
-                    *version = bookmark.metadata.resource_version;
-                    continue;
-                }
-                WatchEvent::Error(status) => return end_of_status(&status),
-            };
-            if let Some(change) = change {
-                self.send(change);
-            }
         }
+    }
+
+    async fn open(
+        &self,
+        what: &str,
+        request: Result<http::Request<Vec<u8>>, RequestError>,
+    ) -> Result<impl AsyncBufRead + Unpin, Error> {
+        let mut request = request.map_err(|error| self.connection.explain(what, kube::Error::BuildRequest(error)))?;
+        // Servers compress each event for itself, which our decompression takes for the end after the first.
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Ok(Box::pin(self.connection.call(what, self.connection.client().request_stream(request)).await?))
+    }
+
+    /// Passes on what an event tells, and notes its version; an end if it tells one.
+    fn take(&self, event: &Event<'_>, version: &mut String) -> Result<Option<End>, serde_json::Error> {
+        let Event { kind, object } = event;
+        if *kind == EventKind::Error {
+            return Ok(Some(end_of_status(&serde_json::from_str(object.get())?)));
+        }
+        let Versioned { metadata } = serde_json::from_str(object.get())?;
+        *version = metadata.resource_version;
+        let change = match kind {
+            EventKind::Added | EventKind::Modified => self.watch.read(object.get())?.map(Change::Seen),
+            EventKind::Deleted => self.watch.read(object.get())?.map(Change::Deleted),
+            EventKind::Bookmark | EventKind::Error => None,
+        };
+        if let Some(change) = change {
+            self.send(change);
+        }
+        Ok(None)
     }
 
     /// Everything was listed, so nothing was missed. Whether the watch holds is still to be seen: until it speaks, another
@@ -227,15 +252,6 @@ impl Follower<'_> {
         let doubled = FIRST_BACK_OFF.saturating_mul(1 << tries.saturating_sub(1).min(10)).min(LONGEST_BACK_OFF);
         let spread = format!("{:?}", self.watch).bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 101);
         doubled + doubled * spread / 400
-    }
-}
-
-/// Whether a line of a watch is no event. kube takes it for a status, of which it then has nothing.
-fn is_unreadable(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::SerdeError(_) => true,
-        kube::Error::Api(status) => status.code == 0 && status.message.is_empty(),
-        _ => false,
     }
 }
 

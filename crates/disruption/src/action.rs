@@ -265,6 +265,24 @@ impl Watch {
             Self::IncidentsIn(_) => Kind::Incident,
         }
     }
+
+    /// Reads an object that it shows from its JSON; nothing of one that is of no interest.
+    ///
+    /// # Errors
+    /// Names what does not have the kind's shape.
+    pub fn read(&self, object: &str) -> Result<Option<Object>, serde_json::Error> {
+        match self {
+            Self::Node(_) | Self::PodsOn(_) | Self::PodsIn(_) | Self::BudgetsIn(_) | Self::WorkloadsIn(..) => {
+                Object::read_for_drain(self.kind(), object)
+            }
+            Self::Rollouts(..)
+            | Self::ReplicaSets(_)
+            | Self::ControllerRevisions(_)
+            | Self::PodStatuses(_)
+            | Self::IncidentsIn(_)
+            | Self::Nodes => Object::read_for_rollout(self.kind(), object),
+        }
+    }
 }
 
 /// A part of a namespace.

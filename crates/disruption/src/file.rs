@@ -2,14 +2,19 @@
 //! whole: for whoever says which objects count.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
+    fmt,
     io::{self, BufRead, BufReader, Read},
     marker::PhantomData,
 };
 
 use jiff::Timestamp;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
 use thiserror::Error;
 
 use crate::{
@@ -50,8 +55,8 @@ pub(crate) trait Wanted {
     /// Their kinds.
     fn kinds() -> impl Iterator<Item = Kind>;
 
-    /// Keeps of an object of such a kind what is needed; none of one that does not matter.
-    fn keep(kind: Kind, object: Value) -> Result<Option<Object>, serde_json::Error>;
+    /// Reads from the JSON of an object of such a kind what is needed; nothing of one that does not matter.
+    fn read(kind: Kind, object: &str) -> Result<Option<Object>, serde_json::Error>;
 }
 
 /// What a file gave.
@@ -70,16 +75,17 @@ const PEEK: usize = 4096;
 /// Reads a List, several documents, or single objects, in JSON or YAML. Other kinds than the wanted ones are ignored.
 pub(crate) fn gather<W: Wanted>(input: impl Read) -> Result<Gathered, ReadError> {
     let mut input = BufReader::with_capacity(PEEK.max(1 << 16), input);
-    let mut whole = Document::<W>::default();
+    let mut whole = Document::<W, Value>::default();
     match first_character(&mut input)? {
         b'{' => {
-            for document in serde_json::Deserializer::from_reader(input).into_iter() {
+            for document in serde_json::Deserializer::from_reader(input).into_iter::<Document<W, Box<RawValue>>>() {
                 whole.extend(document.map_err(ReadError::Json)?);
             }
         }
         b'[' => return Err(ReadError::NotText("it is a bare array, not a List")),
         _ => {
-            for document in serde_saphyr::read_with_options::<_, Option<Document<W>>>(&mut input, yaml_options()) {
+            for document in serde_saphyr::read_with_options::<_, Option<Document<W, Value>>>(&mut input, yaml_options())
+            {
                 if let Some(document) = document.map_err(|error| ReadError::Yaml(yaml_message(&error)))? {
                     whole.extend(document);
                 }
@@ -140,27 +146,47 @@ fn yaml_message(error: &serde_saphyr::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
+/// An item of a List, as a reader gives it.
+trait Item: DeserializeOwned {
+    /// Its JSON.
+    fn text(&self) -> Cow<'_, str>;
+}
+
+/// JSON as it stands in the file.
+impl Item for Box<RawValue> {
+    fn text(&self) -> Cow<'_, str> {
+        self.get().into()
+    }
+}
+
+/// YAML, of which JSON is made.
+impl Item for Value {
+    fn text(&self) -> Cow<'_, str> {
+        self.to_string().into()
+    }
+}
+
 /// A document of a file: a List, read item by item, or a single object.
-struct Document<W> {
+struct Document<W, I> {
     /// Items of the List, also of kinds that are ignored.
     items: usize,
     objects: Vec<Object>,
     kinds: BTreeSet<Kind>,
     taken_at: Option<Timestamp>,
     newest: Option<Timestamp>,
-    wanted: PhantomData<W>,
+    wanted: PhantomData<(W, I)>,
 }
 
-impl<W> Default for Document<W> {
+impl<W, I> Default for Document<W, I> {
     fn default() -> Self {
         let (objects, kinds) = (Vec::new(), BTreeSet::new());
         Self { items: 0, objects, kinds, taken_at: None, newest: None, wanted: PhantomData }
     }
 }
 
-impl<W> Document<W> {
-    fn extend(&mut self, other: Self) {
-        let Self { items: _, objects, kinds, taken_at, newest, wanted: _ } = other;
+impl<W, I> Document<W, I> {
+    fn extend<J>(&mut self, other: Document<W, J>) {
+        let Document { items: _, objects, kinds, taken_at, newest, wanted: _ } = other;
         self.objects.extend(objects);
         self.kinds.extend(kinds);
         self.taken_at = self.taken_at.max(taken_at);
@@ -168,8 +194,8 @@ impl<W> Document<W> {
     }
 }
 
-impl<W: Wanted> From<Document<W>> for Gathered {
-    fn from(document: Document<W>) -> Self {
+impl<W: Wanted, I> From<Document<W, I>> for Gathered {
+    fn from(document: Document<W, I>) -> Self {
         let mut seen: HashMap<(Kind, ObjectName), usize> = HashMap::with_capacity(document.objects.len());
         let mut objects: Vec<Option<Object>> = Vec::with_capacity(document.objects.len());
         for object in document.objects {
@@ -186,22 +212,22 @@ impl<W: Wanted> From<Document<W>> for Gathered {
     }
 }
 
-impl<'de, W: Wanted> serde::Deserialize<'de> for Document<W> {
+impl<'de, W: Wanted, I: Item> Deserialize<'de> for Document<W, I> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(DocumentVisitor(PhantomData))
     }
 }
 
-struct DocumentVisitor<W>(PhantomData<W>);
+struct DocumentVisitor<W, I>(PhantomData<(W, I)>);
 
-impl<'de, W: Wanted> Visitor<'de> for DocumentVisitor<W> {
-    type Value = Document<W>;
+impl<'de, W: Wanted, I: Item> Visitor<'de> for DocumentVisitor<W, I> {
+    type Value = Document<W, I>;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a Kubernetes object or a List of them")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<W>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<W, I>, A::Error> {
         let mut document = Document::default();
         let mut fields = Map::new();
         let mut is_list = false;
@@ -230,7 +256,7 @@ impl<'de, W: Wanted> Visitor<'de> for DocumentVisitor<W> {
             if !fields.contains_key("kind") {
                 return Err(A::Error::custom("an object without a kind: not a Kubernetes object"));
             }
-            document.take_object(Value::Object(fields), None).map_err(A::Error::custom)?;
+            document.take_object(&Value::Object(fields).to_string(), None).map_err(A::Error::custom)?;
         } else if !fields.contains_key("kind") {
             // kubectl writes the kind of a List behind its items: without it the rest is missing.
             let items = document.items;
@@ -240,12 +266,12 @@ impl<'de, W: Wanted> Visitor<'de> for DocumentVisitor<W> {
     }
 }
 
-struct Items<'a, W> {
-    document: &'a mut Document<W>,
+struct Items<'a, W, I> {
+    document: &'a mut Document<W, I>,
     item_kind: Option<String>,
 }
 
-impl<'de, W: Wanted> serde::de::DeserializeSeed<'de> for Items<'_, W> {
+impl<'de, W: Wanted, I: Item> DeserializeSeed<'de> for Items<'_, W, I> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -253,19 +279,19 @@ impl<'de, W: Wanted> serde::de::DeserializeSeed<'de> for Items<'_, W> {
     }
 }
 
-impl<'de, W: Wanted> Visitor<'de> for Items<'_, W> {
+impl<'de, W: Wanted, I: Item> Visitor<'de> for Items<'_, W, I> {
     type Value = ();
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the items of a List")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<Value>()? {
+        while let Some(item) = items.next_element::<I>()? {
             self.document.items += 1;
             let number = self.document.items;
             self.document
-                .take_object(item, self.item_kind.as_deref())
+                .take_object(&item.text(), self.item_kind.as_deref())
                 .map_err(|error| A::Error::custom(format!("item {number}, {error}")))?;
         }
         Ok(())
@@ -286,84 +312,197 @@ impl<'de, W: Wanted> Visitor<'de> for Items<'_, W> {
     }
 }
 
-impl<W: Wanted> Document<W> {
-    fn take_object(&mut self, object: Value, list_kind: Option<&str>) -> Result<(), String> {
-        let Some(kind) = object.get("kind").and_then(Value::as_str).or(list_kind).map(str::to_owned) else {
+/// What tells which object it is.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, expecting = "a Kubernetes object")]
+struct Head {
+    kind: Option<String>,
+    api_version: Option<String>,
+    metadata: Option<HeadMeta>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct HeadMeta {
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+impl<W: Wanted, I> Document<W, I> {
+    fn take_object(&mut self, object: &str, list_kind: Option<&str>) -> Result<(), String> {
+        let Head { kind, api_version, metadata } = serde_json::from_str(object).map_err(|error| cause(&error))?;
+        let Some(kind) = kind.or(list_kind.map(str::to_owned)) else {
             return Err("an object without a kind: not a Kubernetes object".to_owned());
         };
         if kind == "List" {
             return Err("a List: Lists inside of Lists are not read".to_owned());
         }
-        let Some(known) = known_kind(&kind, &object).filter(|known| W::kinds().any(|wanted| wanted == *known)) else {
-            return Ok(());
-        };
+        let name = || describe(metadata.unwrap_or_default());
+        let known = known_kind(&kind).filter(|(_, known)| W::kinds().any(|wanted| wanted == *known));
+        let Some((expected, known)) = known else { return Ok(()) };
+        match api_version {
+            Some(other) if group(&other).is_some_and(|it| Some(it) != group(expected)) => return Ok(()),
+            // Another version may mean other things by the same words.
+            Some(other) if other != expected => {
+                return Err(format!("{kind} {}: apiVersion {other}, expected {expected}", name()));
+            }
+            _ => {}
+        }
         self.kinds.insert(known);
-        let name = describe(&object);
-        let newest = newest_time(&object);
-        if let Some(object) = W::keep(known, object).map_err(|error| format!("{kind} {name}: {error}"))? {
-            if object.name().name.is_empty() {
+        if let Some(read) = W::read(known, object).map_err(|error| format!("{kind} {}: {}", name(), cause(&error)))? {
+            if read.name().name.is_empty() {
                 return Err(format!("a {kind} without a name"));
             }
-            self.newest = self.newest.max(newest);
-            self.objects.push(object);
+            self.newest = self.newest.max(newest_time(object));
+            self.objects.push(read);
         }
         Ok(())
     }
 }
 
-fn describe(object: &Value) -> String {
-    let field = |name: &str| object.pointer(&format!("/metadata/{name}")).and_then(Value::as_str);
-    match (field("namespace"), field("name")) {
+/// An error without its position, which would be one in the object and not in the file.
+fn cause(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&position).map(str::to_owned).unwrap_or(text)
+}
+
+fn describe(HeadMeta { namespace, name }: HeadMeta) -> String {
+    match (namespace, name) {
         (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-        (None, Some(name)) => name.to_owned(),
+        (None, Some(name)) => name,
         (_, None) => "without a name".to_owned(),
     }
 }
 
-/// The kind of an object. Others of the same name live in other groups.
-fn known_kind(kind: &str, object: &Value) -> Option<Kind> {
-    let api_version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    let group = api_version.split_once('/').map(|(group, _)| group);
-    let (of, known) = match kind {
-        "Node" => ("", Kind::Node),
-        "Pod" => ("", Kind::Pod),
-        "Event" => ("", Kind::Incident),
-        "ReplicationController" => ("", Kind::Workload(WorkloadKind::ReplicationController)),
-        "PodDisruptionBudget" => ("policy", Kind::PodDisruptionBudget),
-        "Deployment" => ("apps", Kind::Workload(WorkloadKind::Deployment)),
-        "ReplicaSet" => ("apps", Kind::Workload(WorkloadKind::ReplicaSet)),
-        "StatefulSet" => ("apps", Kind::Workload(WorkloadKind::StatefulSet)),
-        "DaemonSet" => ("apps", Kind::Workload(WorkloadKind::DaemonSet)),
-        "ControllerRevision" => ("apps", Kind::ControllerRevision),
-        "Job" => ("batch", Kind::Workload(WorkloadKind::Job)),
+/// A kind that is read, and its version. Others of the same name live in other groups.
+fn known_kind(kind: &str) -> Option<(&'static str, Kind)> {
+    Some(match kind {
+        "Node" => ("v1", Kind::Node),
+        "Pod" => ("v1", Kind::Pod),
+        "Event" => ("v1", Kind::Incident),
+        "ReplicationController" => ("v1", Kind::Workload(WorkloadKind::ReplicationController)),
+        "PodDisruptionBudget" => ("policy/v1", Kind::PodDisruptionBudget),
+        "Deployment" => ("apps/v1", Kind::Workload(WorkloadKind::Deployment)),
+        "ReplicaSet" => ("apps/v1", Kind::Workload(WorkloadKind::ReplicaSet)),
+        "StatefulSet" => ("apps/v1", Kind::Workload(WorkloadKind::StatefulSet)),
+        "DaemonSet" => ("apps/v1", Kind::Workload(WorkloadKind::DaemonSet)),
+        "ControllerRevision" => ("apps/v1", Kind::ControllerRevision),
+        "Job" => ("batch/v1", Kind::Workload(WorkloadKind::Job)),
         _ => return None,
-    };
-    (group.unwrap_or(of) == of).then_some(known)
+    })
+}
+
+fn group(api_version: &str) -> Option<&str> {
+    api_version.split_once('/').map(|(group, _)| group)
 }
 
 /// The newest time that an object tells. A deletion's time lies ahead, so it says nothing about when this was seen.
-fn newest_time(value: &Value) -> Option<Timestamp> {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .filter_map(|(key, value)| match value {
-                Value::String(text) if is_time(key) => text.parse().ok(),
-                Value::String(_) => None,
-                // Keys that users choose.
-                _ if key == "annotations" || key == "labels" => None,
-                _ => newest_time(value),
-            })
-            .max(),
-        Value::Array(items) => items.iter().filter_map(newest_time).max(),
-        _ => None,
+fn newest_time(object: &str) -> Option<Timestamp> {
+    let mut newest = None;
+    let mut reader = serde_json::Deserializer::from_str(object);
+    // What is no object has told nothing.
+    let _ = Times { newest: &mut newest, key: Key::Other }.deserialize(&mut reader);
+    newest
+}
+
+/// What a key says of its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// It is a time.
+    Time,
+    /// Its keys are chosen by users.
+    OfUsers,
+    /// Nothing.
+    Other,
+}
+
+/// Looks for times in a value.
+struct Times<'a> {
+    newest: &'a mut Option<Timestamp>,
+    key: Key,
+}
+
+impl<'de> DeserializeSeed<'de> for Times<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.key {
+            Key::OfUsers => IgnoredAny::deserialize(deserializer).map(drop),
+            Key::Time | Key::Other => deserializer.deserialize_any(self),
+        }
     }
 }
 
-fn is_time(key: &str) -> bool {
-    key != "deletionTimestamp"
-        && (key.ends_with("Time")
-            || key.ends_with("Timestamp")
-            || key == "startedAt"
-            || key == "finishedAt"
-            || key == "time")
+impl<'de> Visitor<'de> for Times<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key()? {
+            map.next_value_seed(Times { newest: self.newest, key })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(Times { newest: self.newest, key: Key::Other })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.key == Key::Time {
+            *self.newest = (*self.newest).max(text.parse().ok());
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(match key {
+                    "annotations" | "labels" => Key::OfUsers,
+                    "startedAt" | "finishedAt" | "time" => Key::Time,
+                    "deletionTimestamp" => Key::Other,
+                    _ if key.ends_with("Time") || key.ends_with("Timestamp") => Key::Time,
+                    _ => Key::Other,
+                })
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
+    }
 }

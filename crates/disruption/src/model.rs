@@ -1,6 +1,7 @@
 //! The objects that decisions read, pruned to what decides.
 //!
-//! This is the one place that knows the shapes of the Kubernetes API: everything else sees these types only.
+//! This is the one place that knows the shapes of the Kubernetes API: everything else sees these types only. Each is read
+//! from an object's JSON text.
 
 mod budget;
 mod identity;
@@ -11,6 +12,7 @@ mod pod_status;
 mod quantity;
 mod rollout;
 mod selector;
+mod wire;
 mod workload;
 
 pub use budget::{BudgetCondition, BudgetStatus, DisruptionBudget, UnhealthyPods};

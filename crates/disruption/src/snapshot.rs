@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 
 use crate::{
-    model::{DisruptionBudget, Incident, Node, ObjectName, Pod, PodStatus, Revision, Rollout, Workload, WorkloadKind},
+    model::{
+        DisruptionBudget, Incident, Node, ObjectName, Pod, PodStatus, Revision, Rollout, RolloutKind, Workload,
+        WorkloadKind,
+    },
     workload::Workloads,
 };
 
@@ -119,6 +122,42 @@ impl Snapshot {
 }
 
 impl Object {
+    /// Reads what drains read of an object from its JSON; nothing of kinds that they don't read.
+    ///
+    /// # Errors
+    /// Names what does not have the kind's shape.
+    pub fn read_for_drain(kind: Kind, object: &str) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(match kind {
+            Kind::Node => Self::Node(Node::read(object)?),
+            Kind::Pod => Self::Pod(Box::new(Pod::read(object)?)),
+            Kind::PodDisruptionBudget => Self::Budget(Box::new(DisruptionBudget::read(object)?)),
+            Kind::Workload(kind) => Self::Workload(Box::new(Workload::read(kind, object)?)),
+            Kind::ControllerRevision | Kind::Incident => return Ok(None),
+        }))
+    }
+
+    /// Reads what rollouts read of an object from its JSON; nothing of what is of no interest to them.
+    ///
+    /// # Errors
+    /// Names what does not have the kind's shape.
+    pub fn read_for_rollout(kind: Kind, object: &str) -> Result<Option<Self>, serde_json::Error> {
+        let rollout = |kind| Ok(Some(Self::Rollout(Box::new(Rollout::read(kind, object)?))));
+        let revision = |revision: Option<Revision>| revision.map(Box::new).map(Self::Revision);
+        match kind {
+            Kind::Workload(WorkloadKind::Deployment) => rollout(RolloutKind::Deployment),
+            Kind::Workload(WorkloadKind::StatefulSet) => rollout(RolloutKind::StatefulSet),
+            Kind::Workload(WorkloadKind::DaemonSet) => rollout(RolloutKind::DaemonSet),
+            Kind::Workload(WorkloadKind::ReplicaSet) => Revision::read_replica_set(object).map(revision),
+            Kind::ControllerRevision => Revision::read_controller_revision(object).map(revision),
+            Kind::Pod => Ok(Some(Self::PodStatus(Box::new(PodStatus::read(object)?)))),
+            Kind::Incident => Ok(Some(Self::Incident(Box::new(Incident::read(object)?)))),
+            Kind::Node => Ok(Some(Self::Node(Node::read(object)?))),
+            Kind::Workload(WorkloadKind::ReplicationController | WorkloadKind::Job) | Kind::PodDisruptionBudget => {
+                Ok(None)
+            }
+        }
+    }
+
     /// The object's kind.
     pub fn kind(&self) -> Kind {
         match self {

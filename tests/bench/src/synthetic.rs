@@ -2,13 +2,12 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use disruption::{
-    model::Workload as PlannedWorkload,
-    snapshot::{Object, Snapshot},
+    model::WorkloadKind,
+    snapshot::{self, Object, Snapshot},
 };
-use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
-use serde::{Serialize, Serializer, de::DeserializeOwned};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json, ser::PrettyFormatter};
 
 /// Nodes, whatever the number of pods.
@@ -114,7 +113,7 @@ impl Cluster {
     pub(crate) fn snapshot(&self) -> Result<Snapshot> {
         let mut snapshot = Snapshot::new(NOW.parse()?);
         for object in self.objects() {
-            snapshot.insert(prune(object)?);
+            snapshot.insert(prune(&object)?);
         }
         Ok(snapshot)
     }
@@ -154,24 +153,18 @@ impl Serialize for Items<'_> {
     }
 }
 
-fn prune(object: Value) -> Result<Object> {
-    fn read<K: DeserializeOwned>(object: Value) -> Result<K> {
-        serde_json::from_value(object).context("an object of the synthetic cluster")
-    }
-    let workload: PlannedWorkload = match object["kind"].as_str() {
-        Some("Node") => return Ok(Object::Node(read::<core::Node>(object)?.into())),
-        Some("Pod") => return Ok(Object::Pod(Box::new(read::<core::Pod>(object)?.into()))),
-        Some("PodDisruptionBudget") => {
-            return Ok(Object::Budget(Box::new(read::<policy::PodDisruptionBudget>(object)?.into())));
+fn prune(object: &Value) -> Result<Object> {
+    let kind = match object["kind"].as_str().unwrap_or_default() {
+        "Node" => snapshot::Kind::Node,
+        "Pod" => snapshot::Kind::Pod,
+        "PodDisruptionBudget" => snapshot::Kind::PodDisruptionBudget,
+        other => {
+            let workload = WorkloadKind::ALL.into_iter().find(|kind| kind.as_str() == other);
+            snapshot::Kind::Workload(workload.with_context(|| format!("the synthetic cluster has a {other:?}"))?)
         }
-        Some("Deployment") => read::<apps::Deployment>(object)?.into(),
-        Some("ReplicaSet") => read::<apps::ReplicaSet>(object)?.into(),
-        Some("StatefulSet") => read::<apps::StatefulSet>(object)?.into(),
-        Some("DaemonSet") => read::<apps::DaemonSet>(object)?.into(),
-        Some("Job") => read::<batch::Job>(object)?.into(),
-        other => bail!("the synthetic cluster has a {other:?}"),
     };
-    Ok(Object::Workload(Box::new(workload)))
+    let read = Object::read_for_drain(kind, &object.to_string()).context("an object of the synthetic cluster")?;
+    read.context("a kind that plans don't read")
 }
 
 /// Adds workloads of one kind until they have so many pods.

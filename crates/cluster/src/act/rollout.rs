@@ -9,7 +9,10 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::{Effect, lacks_right, removal_answer, trouble};
-use crate::{connect::Connection, error::Error};
+use crate::{
+    connect::{self, Connection},
+    error::Error,
+};
 
 /// Reads a workload as it stands now.
 pub async fn read(connection: &Connection, kind: RolloutKind, name: &ObjectName) -> Result<Rollout, Error> {
@@ -51,11 +54,8 @@ pub async fn delete_pod(
     effect: Effect,
 ) -> RemovalAnswer {
     let what = format!("delete pod {pod}");
-    let answer = match deletion_request(pod, uid, resource_version, effect) {
-        Ok(request) => connection.call(&what, connection.client().request::<Value>(request)).await.map(drop),
-        Err(error) => Err(Error::Request { what, reason: error.to_string() }),
-    };
-    removal_answer(answer)
+    let request = deletion_request(pod, uid, resource_version, effect);
+    removal_answer(connection.ask(&what, request, connect::json).await.map(drop))
 }
 
 fn refused(error: Error) -> RolloutAnswer {
@@ -85,10 +85,7 @@ async fn send(
     kind: RolloutKind,
     request: Result<Request<Vec<u8>>, http::Error>,
 ) -> Result<Rollout, Error> {
-    let unreadable = |reason: String| Error::Request { what: what.to_owned(), reason };
-    let request = request.map_err(|error| unreadable(error.to_string()))?;
-    let object = connection.call(what, connection.client().request::<Value>(request)).await?;
-    Rollout::read(kind, object).map_err(|error| unreadable(error.to_string()))
+    connection.ask(what, request, |object| Rollout::read(kind, object)).await
 }
 
 fn path(kind: RolloutKind, name: &ObjectName) -> String {
@@ -164,7 +161,7 @@ mod tests {
         #[track_caller]
         fn check(uid: &str, template: &Value, expected: bool) {
             let object = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"selector": {}, "template": {"spec": {"containers": []}}}});
-            let rollout = Rollout::read(RolloutKind::Deployment, object).unwrap();
+            let rollout = Rollout::read(RolloutKind::Deployment, &object.to_string()).unwrap();
             let patch = json!([
                 {"op": "test", "path": "/metadata/uid", "value": uid},
                 {"op": "test", "path": "/spec/template", "value": template},

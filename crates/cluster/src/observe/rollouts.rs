@@ -1,24 +1,17 @@
 //! Looks at rollouts in one namespace, in as few requests as it takes.
 
-use std::{collections::BTreeSet, fmt::Debug};
+use std::collections::BTreeSet;
 
 use disruption::{
     action::{Part, Watch},
     model::{ObjectName, Rollout, RolloutKind, Selector},
     rollout::view::View,
-    snapshot::Object,
 };
 use futures::future::join_all;
 use jiff::Timestamp;
-use kube::{Api, Resource, api::ListParams};
-use serde::de::DeserializeOwned;
 
 use super::{Chunks, Listed, Versions, degrade, list_from};
-use crate::{
-    connect::Connection,
-    error::Error,
-    objects::{self, Visitor},
-};
+use crate::{connect::Connection, error::Error, objects::Collection};
 
 /// Which workloads to read, of one namespace.
 #[derive(Debug, Clone)]
@@ -147,27 +140,12 @@ fn targets(view: &View, namespace: &str, wanted: &WantedRollouts) -> (Named, Nam
     }
 }
 
-fn take(view: &mut View, versions: &mut Versions, watch: &Watch, listed: Listed<Object>) {
+fn take(view: &mut View, versions: &mut Versions, watch: &Watch, listed: Listed) {
     versions.0.insert(watch.kind(), listed.version);
     listed.objects.into_iter().for_each(|object| view.insert(object));
 }
 
-async fn list(connection: &Connection, watch: &Watch) -> Result<Listed<Object>, Error> {
-    objects::visit(connection.client().clone(), watch, Lister(connection)).await
-}
-
-/// Lists what a watch means.
-struct Lister<'a>(&'a Connection);
-
-impl Visitor for Lister<'_> {
-    type Output = Result<Listed<Object>, Error>;
-
-    async fn visit<K, T>(self, api: Api<K>, params: ListParams, read: fn(K) -> T) -> Self::Output
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-        T: Into<Option<Object>> + Send + 'static,
-    {
-        let Listed { objects, version } = list_from(self.0, &api, params, Chunks::default(), read).await?;
-        Ok(Listed { objects: objects.into_iter().filter_map(Into::into).collect(), version })
-    }
+async fn list(connection: &Connection, watch: &Watch) -> Result<Listed, Error> {
+    let read = |object: &str| watch.read(object);
+    list_from(connection, &Collection::watched(watch), Chunks::default(), &read).await
 }

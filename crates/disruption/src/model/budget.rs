@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::policy::v1 as policy;
 
-use super::{IntOrPercent, InvalidIntOrPercent, InvalidSelector, ObjectName, Selector, Uid};
+use super::{Condition, IntOrPercent, InvalidIntOrPercent, InvalidSelector, ObjectName, Selector, Uid, wire};
 
 /// A `PodDisruptionBudget`, pruned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,14 +67,22 @@ pub struct BudgetCondition {
 }
 
 impl DisruptionBudget {
+    /// Reads a disruption budget from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the shape of a disruption budget.
+    pub fn read(object: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<wire::PodDisruptionBudget>(object).map(Self::from)
+    }
+
     /// Whether it covers a pod of its namespace with these labels. An invalid selector covers none.
     pub fn covers(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         self.name.namespace == namespace && matches!(&self.selector, Some(Ok(selector)) if selector.matches(labels))
     }
 }
 
-impl From<policy::PodDisruptionBudget> for DisruptionBudget {
-    fn from(mut budget: policy::PodDisruptionBudget) -> Self {
+impl From<wire::PodDisruptionBudget> for DisruptionBudget {
+    fn from(mut budget: wire::PodDisruptionBudget) -> Self {
         let spec = budget.spec.take().unwrap_or_default();
         Self {
             generation: budget.metadata.generation.unwrap_or_default(),
@@ -94,19 +101,20 @@ impl From<policy::PodDisruptionBudget> for DisruptionBudget {
     }
 }
 
-impl From<policy::PodDisruptionBudgetStatus> for BudgetStatus {
-    fn from(status: policy::PodDisruptionBudgetStatus) -> Self {
-        let condition =
-            status.conditions.into_iter().flatten().find(|condition| condition.type_ == "DisruptionAllowed");
+impl From<wire::PodDisruptionBudgetStatus> for BudgetStatus {
+    fn from(status: wire::PodDisruptionBudgetStatus) -> Self {
+        let mut conditions = status.conditions.into_iter().flatten();
+        let condition = conditions.find(|condition| condition.r#type == "DisruptionAllowed");
         Self {
             observed_generation: status.observed_generation.unwrap_or_default(),
             expected_pods: status.expected_pods.unwrap_or_default(),
             desired_healthy: status.desired_healthy.unwrap_or_default(),
             current_healthy: status.current_healthy.unwrap_or_default(),
             disruptions_allowed: status.disruptions_allowed.unwrap_or_default(),
-            disrupted_pods: status.disrupted_pods.into_iter().flatten().map(|(name, time)| (name, time.0)).collect(),
+            disrupted_pods: status.disrupted_pods.unwrap_or_default(),
             condition: condition
-                .map(|condition| BudgetCondition { reason: condition.reason, message: condition.message }),
+                .map(Condition::from)
+                .map(|Condition { reason, message, .. }| BudgetCondition { reason, message }),
         }
     }
 }
@@ -119,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_budget() {
-        let budget: policy::PodDisruptionBudget = serde_json::from_value(json!({
+        let budget = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u", "generation": 3},
             "spec": {"minAvailable": "50%", "unhealthyPodEvictionPolicy": "Sometimes",
                 "selector": {"matchExpressions": [{"key": "app", "operator": "Near"}]}},
@@ -127,9 +135,8 @@ mod tests {
                 "disruptionsAllowed": 1, "disruptedPods": {"web-1": "2026-01-01T00:00:00Z"},
                 "conditions": [{"type": "Other", "status": "True", "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
                     {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "why", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
-        }))
-        .unwrap();
-        let budget = DisruptionBudget::from(budget);
+        });
+        let budget = DisruptionBudget::read(&budget.to_string()).unwrap();
         assert_eq!((budget.name.to_string().as_str(), budget.generation), ("shop/web", 3));
         assert_eq!((budget.min_available, budget.max_unavailable), (Some(Ok(IntOrPercent::Percent(50))), None));
         assert_eq!(budget.unhealthy_pods, UnhealthyPods::Unrecognized("Sometimes".into()));
@@ -151,7 +158,7 @@ mod tests {
         #[track_caller]
         fn check(spec: &serde_json::Value, namespace: &str, expected: bool) {
             let object = json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec});
-            let budget = DisruptionBudget::from(serde_json::from_value::<policy::PodDisruptionBudget>(object).unwrap());
+            let budget = DisruptionBudget::read(&object.to_string()).unwrap();
             let labels = [("app".to_owned(), "web".to_owned())].into();
             assert_eq!(budget.covers(namespace, &labels), expected, "{spec}");
         }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::{Deserialize, Serialize};
+
+use super::wire::Meta;
 
 /// The UID that the API server gave to an object; empty when a snapshot has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ impl OwnerRef {
     }
 
     /// The controlling owner among an object's owner references.
-    pub(super) fn controller_of(meta: &ObjectMeta) -> Option<Self> {
+    pub(super) fn controller_of(meta: &Meta) -> Option<Self> {
         let OwnerReference { api_version, kind, name, uid, .. } =
             meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -67,14 +69,14 @@ impl ObjectName {
     }
 
     /// Takes namespace and name out of an object's metadata.
-    pub(super) fn take(meta: &mut ObjectMeta) -> Self {
+    pub(super) fn take(meta: &mut Meta) -> Self {
         Self::new(meta.namespace.take().unwrap_or_default(), meta.name.take().unwrap_or_default())
     }
 }
 
 impl Uid {
     /// Takes the UID out of an object's metadata.
-    pub(super) fn take(meta: &mut ObjectMeta) -> Self {
+    pub(super) fn take(meta: &mut Meta) -> Self {
         Self(meta.uid.take().unwrap_or_default())
     }
 }

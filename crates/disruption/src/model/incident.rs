@@ -1,9 +1,8 @@
 //! Incidents: what the cluster's components report about objects, the API's own events.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
 
-use super::Uid;
+use super::{Uid, wire};
 
 /// An object of kind Event. (An event of ours is a [`crate::event`].)
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +40,24 @@ pub struct Involved {
     pub container: Option<String>,
 }
 
-impl From<core::Event> for Incident {
-    fn from(event: core::Event) -> Self {
-        let core::ObjectReference { kind, name, uid, field_path, .. } = event.involved_object;
-        let at = event.event_time.map(|time| time.0);
+impl Incident {
+    /// Reads an Event from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the shape of an Event.
+    pub fn read(object: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<wire::Event>(object).map(Self::from)
+    }
+}
+
+impl From<wire::Event> for Incident {
+    fn from(event: wire::Event) -> Self {
+        let wire::Reference { kind, name, uid, field_path } = event.involved_object;
+        let at = event.at;
         let series = event.series.unwrap_or_default();
-        let first_at = event.first_timestamp.map(|time| time.0).or(at);
-        let last_at = event.last_timestamp.map(|time| time.0).max(series.last_observed_time.map(|time| time.0));
-        let created_at = event.metadata.creation_timestamp.map(|time| time.0);
+        let first_at = event.first_timestamp.or(at);
+        let last_at = event.last_timestamp.max(series.last_observed_time);
+        let created_at = event.metadata.creation_timestamp;
         Self {
             namespace: event.metadata.namespace.unwrap_or_default(),
             name: event.metadata.name.unwrap_or_default(),
@@ -58,7 +67,7 @@ impl From<core::Event> for Incident {
                 uid: Uid(uid.unwrap_or_default()),
                 container: field_path.as_deref().and_then(container_of),
             },
-            is_warning: event.type_.as_deref() == Some("Warning"),
+            is_warning: event.r#type.as_deref() == Some("Warning"),
             reason: event.reason.unwrap_or_default(),
             message: event.message.unwrap_or_default(),
             count: event.count.or(series.count).unwrap_or(1).max(1),

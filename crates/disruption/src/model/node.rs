@@ -1,9 +1,8 @@
 //! Nodes.
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
-use super::{NodeName, Uid};
+use super::{NodeName, Uid, wire};
 
 /// The taint that the node controller puts on a cordoned node.
 pub const UNSCHEDULABLE_TAINT: &str = "node.kubernetes.io/unschedulable";
@@ -36,14 +35,24 @@ pub struct Node {
     pub cordoned_by: Option<String>,
 }
 
-impl From<core::Node> for Node {
-    fn from(mut node: core::Node) -> Self {
+impl Node {
+    /// Reads a node from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the shape of a node.
+    pub fn read(object: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<wire::Node>(object).map(Self::from)
+    }
+}
+
+impl From<wire::Node> for Node {
+    fn from(mut node: wire::Node) -> Self {
         let ready = node
             .status
             .as_ref()
             .and_then(|status| status.conditions.as_ref())
-            .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Ready"));
-        let is_ready = ready.is_some_and(|condition| condition.status == "True");
+            .and_then(|conditions| conditions.iter().find(|condition| condition.r#type == "Ready"));
+        let is_ready = ready.is_some_and(|condition| condition.status.as_deref() == Some("True"));
         Self {
             ready: is_ready,
             not_ready_reason: ready
@@ -62,14 +71,13 @@ impl From<core::Node> for Node {
     }
 }
 
-fn cordoned_at(node: &core::Node) -> Option<Timestamp> {
+fn cordoned_at(node: &wire::Node) -> Option<Timestamp> {
     let taints = node.spec.as_ref()?.taints.as_ref()?;
-    taints.iter().find(|taint| taint.key == UNSCHEDULABLE_TAINT)?.time_added.as_ref().map(|time| time.0)
+    taints.iter().find(|taint| taint.key == UNSCHEDULABLE_TAINT)?.time_added
 }
 
-fn cordoned_by(meta: &ObjectMeta) -> Option<String> {
-    let owns_it =
-        |fields: &serde_json::Value| fields.get("f:spec").and_then(|spec| spec.get("f:unschedulable")).is_some();
+fn cordoned_by(meta: &wire::Meta) -> Option<String> {
+    let owns_it = |fields: &wire::OwnedFields| fields.spec.as_ref().is_some_and(|spec| spec.unschedulable.is_some());
     let entries = meta.managed_fields.as_ref()?;
-    entries.iter().find(|entry| entry.fields_v1.as_ref().is_some_and(|fields| owns_it(&fields.0)))?.manager.clone()
+    entries.iter().find(|entry| entry.fields_v1.as_ref().is_some_and(owns_it))?.manager.clone()
 }

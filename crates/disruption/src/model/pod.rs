@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::core::v1::Toleration;
 
-use super::{NodeName, ObjectName, OwnerRef, UNSCHEDULABLE_TAINT, Uid};
+use super::{NodeName, ObjectName, OwnerRef, UNSCHEDULABLE_TAINT, Uid, wire};
 
 /// A pod, pruned to what drain decisions read.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about a pod")]
@@ -115,6 +115,14 @@ impl ToolHold {
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 impl Pod {
+    /// Reads a pod from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the shape of a pod.
+    pub fn read(object: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<wire::Pod>(object).map(Self::from)
+    }
+
     /// Succeeded or Failed: nothing runs any more.
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Succeeded | Phase::Failed)
@@ -131,17 +139,17 @@ impl Pod {
     }
 }
 
-impl From<core::Pod> for Pod {
-    fn from(mut pod: core::Pod) -> Self {
+impl From<wire::Pod> for Pod {
+    fn from(mut pod: wire::Pod) -> Self {
         let spec = pod.spec.take().unwrap_or_default();
         let status = pod.status.take().unwrap_or_default();
         let meta = &mut pod.metadata;
         let annotations = meta.annotations.take().unwrap_or_default();
         let labels = meta.labels.take().unwrap_or_default();
-        let ready_condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
-        let ready = ready_condition.is_some_and(|condition| condition.status == "True");
-        let created = meta.creation_timestamp.as_ref().map(|time| time.0);
-        let ready_since = ready_condition.and_then(|condition| condition.last_transition_time.as_ref()).map(|t| t.0);
+        let ready_condition = status.conditions.iter().flatten().find(|condition| condition.r#type == "Ready");
+        let ready = ready_condition.is_some_and(|condition| condition.status.as_deref() == Some("True"));
+        let created = meta.creation_timestamp;
+        let ready_since = ready_condition.and_then(|condition| condition.last_transition_time);
         let restarts: i32 = status.container_statuses.iter().flatten().map(|container| container.restart_count).sum();
         let (trouble, trouble_message) = if ready { (None, None) } else { trouble(&status).unwrap_or_default() };
         let volumes = spec.volumes.as_deref().unwrap_or_default();
@@ -152,7 +160,7 @@ impl From<core::Pod> for Pod {
             ready,
             trouble,
             trouble_message,
-            deletion: meta.deletion_timestamp.as_ref().map(|time| Deletion { at: time.0 }),
+            deletion: meta.deletion_timestamp.map(|at| Deletion { at }),
             is_mirror: annotations.contains_key("kubernetes.io/config.mirror"),
             empty_dirs: volumes
                 .iter()
@@ -203,7 +211,7 @@ impl Phase {
 }
 
 /// Why a pod is not Ready, as a reason and in words.
-fn trouble(status: &core::PodStatus) -> Option<(Option<String>, Option<String>)> {
+fn trouble(status: &wire::PodStatus) -> Option<(Option<String>, Option<String>)> {
     let of_pod = || Some((status.reason.clone()?, status.message.clone()));
     let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
     let mut unready = containers.filter(|container| !container.ready).filter_map(|container| container.state.as_ref());
@@ -216,8 +224,12 @@ fn trouble(status: &core::PodStatus) -> Option<(Option<String>, Option<String>)>
         })
     };
     let of_scheduler = || {
-        let scheduled = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
-        if scheduled.status == "False" { Some((scheduled.reason.clone()?, scheduled.message.clone())) } else { None }
+        let scheduled = status.conditions.iter().flatten().find(|condition| condition.r#type == "PodScheduled")?;
+        if scheduled.status.as_deref() == Some("False") {
+            Some((scheduled.reason.clone()?, scheduled.message.clone()))
+        } else {
+            None
+        }
     };
     let (reason, message) =
         of_pod().or_else(of_container).or_else(of_scheduler).filter(|(reason, _)| !reason.is_empty())?;
@@ -225,7 +237,7 @@ fn trouble(status: &core::PodStatus) -> Option<(Option<String>, Option<String>)>
 }
 
 /// The scheduler's rule for `node.kubernetes.io/unschedulable:NoSchedule`, whose value is empty.
-fn tolerates_cordon(toleration: &core::Toleration) -> bool {
+fn tolerates_cordon(toleration: &Toleration) -> bool {
     let is = |field: &Option<String>, value: &str| field.as_deref().is_none_or(|it| it.is_empty() || it == value);
     let value_matches = match toleration.operator.as_deref() {
         None | Some("" | "Equal") => {
@@ -255,13 +267,14 @@ fn holds(annotations: &BTreeMap<String, String>, labels: &BTreeMap<String, Strin
     holds
 }
 
-fn declares_ports(spec: &core::PodSpec) -> bool {
-    spec.containers.iter().any(|container| container.ports.as_ref().is_some_and(|ports| !ports.is_empty()))
+fn declares_ports(spec: &wire::PodSpec) -> bool {
+    spec.containers.iter().flatten().any(|container| container.ports.as_ref().is_some_and(|ports| !ports.is_empty()))
 }
 
-fn has_pre_stop(spec: &core::PodSpec) -> bool {
+fn has_pre_stop(spec: &wire::PodSpec) -> bool {
     spec.containers
         .iter()
+        .flatten()
         .any(|container| container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some()))
 }
 
@@ -274,7 +287,7 @@ mod tests {
     fn the_toleration_that_brings_a_pod_straight_back() {
         #[track_caller]
         fn check(toleration: serde_json::Value, expected: bool) {
-            let toleration: core::Toleration = serde_json::from_value(toleration).unwrap();
+            let toleration: Toleration = serde_json::from_value(toleration).unwrap();
             assert_eq!(tolerates_cordon(&toleration), expected, "{toleration:?}");
         }
         check(json!({"operator": "Exists"}), true);
@@ -289,7 +302,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_a_pod() {
-        let pod: core::Pod = serde_json::from_value(json!({
+        let pod = json!({
             "metadata": {"name": "web-1", "namespace": "shop", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z",
                 "ownerReferences": [
                     {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "x"},
@@ -299,9 +312,8 @@ mod tests {
                     {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]},
             "status": {"phase": "Running", "conditions": [
                 {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:07Z"}]},
-        }))
-        .unwrap();
-        let pod = Pod::from(pod);
+        });
+        let pod = Pod::read(&pod.to_string()).unwrap();
         assert_eq!(pod.name.to_string(), "shop/web-1");
         assert_eq!(
             pod.controller.as_ref().map(|owner| (owner.group.as_str(), owner.version.as_str())),

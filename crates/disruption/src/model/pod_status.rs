@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Condition, NodeName, ObjectName, OwnerRef, Phase, Uid};
+use super::{Condition, NodeName, ObjectName, OwnerRef, Phase, Uid, wire};
 
 /// A pod with its containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +134,14 @@ pub struct Probe {
 }
 
 impl PodStatus {
+    /// Reads a pod from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the shape of a pod.
+    pub fn read(object: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<wire::Pod>(object).map(Self::from)
+    }
+
     /// The condition of this type.
     pub fn condition(&self, name: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.name == name)
@@ -170,32 +178,24 @@ impl PodStatus {
     }
 }
 
-impl From<core::Pod> for PodStatus {
-    fn from(mut pod: core::Pod) -> Self {
+impl From<wire::Pod> for PodStatus {
+    fn from(mut pod: wire::Pod) -> Self {
         let spec = pod.spec.take().unwrap_or_default();
         let status = pod.status.take().unwrap_or_default();
         let meta = &mut pod.metadata;
         let init = statuses(&spec.init_containers.unwrap_or_default(), status.init_container_statuses, true);
-        let main = statuses(&spec.containers, status.container_statuses, false);
-        let conditions = status.conditions.into_iter().flatten().map(|condition| Condition {
-            name: condition.type_,
-            status: condition.status,
-            reason: condition.reason.unwrap_or_default(),
-            message: condition.message.unwrap_or_default(),
-            changed_at: condition.last_transition_time.map(|time| time.0),
-            updated_at: None,
-        });
+        let main = statuses(&spec.containers.unwrap_or_default(), status.container_statuses, false);
         Self {
             controller: OwnerRef::controller_of(meta),
             resource_version: meta.resource_version.take().unwrap_or_default(),
             labels: meta.labels.take().unwrap_or_default(),
             node: spec.node_name.filter(|name| !name.is_empty()).map(NodeName),
-            created_at: meta.creation_timestamp.as_ref().map(|time| time.0),
-            deletion_at: meta.deletion_timestamp.as_ref().map(|time| time.0),
+            created_at: meta.creation_timestamp,
+            deletion_at: meta.deletion_timestamp,
             phase: Phase::read(status.phase.as_deref()),
             reason: status.reason.unwrap_or_default(),
             message: status.message.unwrap_or_default(),
-            conditions: conditions.collect(),
+            conditions: status.conditions.into_iter().flatten().map(Condition::from).collect(),
             readiness_gates: spec.readiness_gates.into_iter().flatten().map(|gate| gate.condition_type).collect(),
             containers: init.into_iter().chain(main).collect(),
             uid: Uid::take(meta),
@@ -205,12 +205,12 @@ impl From<core::Pod> for PodStatus {
 }
 
 fn statuses(
-    specs: &[core::Container],
-    statuses: Option<Vec<core::ContainerStatus>>,
+    specs: &[wire::Container],
+    statuses: Option<Vec<wire::ContainerStatus>>,
     initialises: bool,
 ) -> Vec<ContainerStatus> {
     let statuses = statuses.unwrap_or_default();
-    let with_status = |spec: &core::Container| {
+    let with_status = |spec: &wire::Container| {
         let status = statuses.iter().find(|status| status.name == spec.name).cloned().unwrap_or_default();
         let limits = spec.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         ContainerStatus {
@@ -229,14 +229,14 @@ fn statuses(
             readiness: spec.readiness_probe.as_ref().map(Probe::from),
             startup: spec.startup_probe.as_ref().map(Probe::from),
             liveness: spec.liveness_probe.as_ref().map(Probe::from),
-            memory_limit: limits.and_then(|limits| limits.get("memory")).map(|quantity| quantity.0.clone()),
+            memory_limit: limits.and_then(|limits| limits.memory.clone()),
         }
     };
     specs.iter().map(with_status).collect()
 }
 
-impl From<core::ContainerState> for ContainerState {
-    fn from(state: core::ContainerState) -> Self {
+impl From<wire::ContainerState> for ContainerState {
+    fn from(state: wire::ContainerState) -> Self {
         if let Some(waiting) = state.waiting {
             return Self::Waiting {
                 reason: waiting.reason.unwrap_or_default(),
@@ -247,27 +247,27 @@ impl From<core::ContainerState> for ContainerState {
             return Self::Terminated(terminated.into());
         }
         match state.running {
-            Some(running) => Self::Running { since: running.started_at.map(|time| time.0) },
+            Some(running) => Self::Running { since: running.started_at },
             None => Self::Unknown,
         }
     }
 }
 
-impl From<core::ContainerStateTerminated> for Termination {
-    fn from(terminated: core::ContainerStateTerminated) -> Self {
+impl From<wire::Terminated> for Termination {
+    fn from(terminated: wire::Terminated) -> Self {
         Self {
             exit_code: terminated.exit_code,
             reason: terminated.reason.unwrap_or_default(),
             message: terminated.message.unwrap_or_default(),
-            started_at: terminated.started_at.map(|time| time.0),
-            finished_at: terminated.finished_at.map(|time| time.0),
+            started_at: terminated.started_at,
+            finished_at: terminated.finished_at,
         }
     }
 }
 
-impl From<&core::Probe> for Probe {
+impl From<&wire::Probe> for Probe {
     /// With the API's defaults (`SetDefaults_Probe`) where a snapshot of no server lacks them.
-    fn from(probe: &core::Probe) -> Self {
+    fn from(probe: &wire::Probe) -> Self {
         Self {
             initial_delay: probe.initial_delay_seconds.unwrap_or_default().into(),
             period: probe.period_seconds.unwrap_or(10).into(),
@@ -279,8 +279,7 @@ impl From<&core::Probe> for Probe {
     }
 }
 
-fn question(probe: &core::Probe) -> String {
-    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+fn question(probe: &wire::Probe) -> String {
     let port = |port: &IntOrString| match port {
         IntOrString::Int(number) => number.to_string(),
         IntOrString::String(name) => name.clone(),

@@ -6,14 +6,10 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::apps::v1 as apps,
-    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
-};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use super::{IntOrPercent, ObjectName, OwnerRef, Selector, Uid, WorkloadKind};
+use super::{IntOrPercent, ObjectName, OwnerRef, Selector, Uid, WorkloadKind, wire};
 
 /// The label by which a Deployment's `ReplicaSet`s and their pods name their version.
 pub const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
@@ -281,16 +277,23 @@ impl RolloutStrategy {
 }
 
 impl Rollout {
-    /// Reads a workload from the object as the server sends it.
+    /// Reads a workload from its JSON.
     ///
     /// # Errors
     /// Names what does not have the kind's shape.
-    pub fn read(kind: RolloutKind, object: Value) -> Result<Self, serde_json::Error> {
-        let template = object.pointer("/spec/template").cloned().unwrap_or_default();
-        let common = |mut meta: ObjectMeta| Self {
+    pub fn read(kind: RolloutKind, object: &str) -> Result<Self, serde_json::Error> {
+        let wire::Workload { metadata: mut meta, spec, status } = serde_json::from_str(object)?;
+        let (mut spec, mut status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+        let deadline = spec.progress_deadline_seconds.unwrap_or(DEFAULT_DEADLINE);
+        let replicas = match kind {
+            RolloutKind::DaemonSet => status.desired_number_scheduled.unwrap_or_default(),
+            RolloutKind::Deployment | RolloutKind::StatefulSet => spec.replicas.unwrap_or(1),
+        };
+        let version = |name: Option<String>| name.filter(|name| !name.is_empty()).map(VersionKey);
+        Ok(Self {
             kind,
             generation: meta.generation.unwrap_or_default(),
-            observed_generation: 0,
+            observed_generation: status.observed_generation.unwrap_or_default(),
             controller: OwnerRef::controller_of(&meta),
             is_deleting: meta.deletion_timestamp.is_some(),
             writers: meta.managed_fields.take().unwrap_or_default().into_iter().map(Writer::from).collect(),
@@ -298,24 +301,20 @@ impl Rollout {
             annotations: meta.annotations.take().unwrap_or_default(),
             uid: Uid::take(&mut meta),
             name: ObjectName::take(&mut meta),
-            template,
-            selector: Selector::default(),
-            replicas: 1,
-            strategy: RolloutStrategy::OnDelete,
-            is_paused: false,
-            min_ready_seconds: 0,
-            progress_deadline_seconds: None,
-            history_limit: DEFAULT_HISTORY_LIMIT,
-            counts: RolloutCounts::default(),
-            conditions: Vec::new(),
-            current_revision: None,
-            update_revision: None,
-        };
-        match kind {
-            RolloutKind::Deployment => serde_json::from_value(object).map(|it| of_deployment(it, common)),
-            RolloutKind::StatefulSet => serde_json::from_value(object).map(|it| of_stateful_set(it, common)),
-            RolloutKind::DaemonSet => serde_json::from_value(object).map(|it| of_daemon_set(it, common)),
-        }
+            template: template(spec.template)?,
+            selector: spec.selector.as_ref().and_then(|it| Selector::try_from(it).ok()).unwrap_or_default(),
+            replicas,
+            strategy: RolloutStrategy::read(kind, &mut spec),
+            is_paused: spec.paused.unwrap_or_default(),
+            min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
+            progress_deadline_seconds: (kind == RolloutKind::Deployment && deadline != NO_DEADLINE)
+                .then_some(deadline.into()),
+            history_limit: spec.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT),
+            counts: RolloutCounts::read(kind, &status),
+            conditions: status.conditions.take().unwrap_or_default().into_iter().map(Condition::from).collect(),
+            current_revision: version(status.current_revision),
+            update_revision: version(status.update_revision),
+        })
     }
 
     /// The condition of this type.
@@ -339,124 +338,82 @@ impl Rollout {
     }
 }
 
-fn of_deployment(deployment: apps::Deployment, common: impl FnOnce(ObjectMeta) -> Rollout) -> Rollout {
-    let apps::Deployment { metadata, spec, status } = deployment;
-    let status = status.unwrap_or_default();
-    let strategy = spec.strategy.unwrap_or_default();
-    let rolling = strategy.rolling_update.unwrap_or_default();
-    let read =
-        |value: Option<_>| value.and_then(|value| IntOrPercent::try_from(&value).ok()).unwrap_or(DEFAULT_ROLLING);
-    let deadline = spec.progress_deadline_seconds.unwrap_or(DEFAULT_DEADLINE);
-    let conditions = status.conditions.into_iter().flatten().map(|condition| Condition {
-        name: condition.type_.unwrap_or_default(),
-        status: condition.status.unwrap_or_default(),
-        reason: condition.reason.unwrap_or_default(),
-        message: condition.message.unwrap_or_default(),
-        changed_at: condition.last_transition_time.map(|time| time.0),
-        updated_at: condition.last_update_time.map(|time| time.0),
-    });
-    Rollout {
-        observed_generation: status.observed_generation.unwrap_or_default(),
-        selector: Selector::try_from(&spec.selector).unwrap_or_default(),
-        replicas: spec.replicas.unwrap_or(1),
-        strategy: match strategy.type_.as_deref() {
-            Some("Recreate") => RolloutStrategy::Recreate,
-            _ => RolloutStrategy::Rolling {
-                max_unavailable: read(rolling.max_unavailable),
-                max_surge: read(rolling.max_surge),
+/// A pod template as it stands; null for none.
+fn template(text: Option<&RawValue>) -> Result<Value, serde_json::Error> {
+    text.map_or(Ok(Value::Null), |text| serde_json::from_str(text.get()))
+}
+
+impl RolloutStrategy {
+    fn read(kind: RolloutKind, spec: &mut wire::WorkloadSpec<'_>) -> Self {
+        let strategy = match kind {
+            RolloutKind::Deployment => spec.strategy.take(),
+            RolloutKind::StatefulSet | RolloutKind::DaemonSet => spec.update_strategy.take(),
+        };
+        let strategy = strategy.unwrap_or_default();
+        let rolling = |max_unavailable, max_surge| Self::Rolling {
+            max_unavailable: strategy.max_unavailable(max_unavailable),
+            max_surge: strategy.max_surge(max_surge),
+        };
+        match (kind, strategy.r#type.as_deref()) {
+            (RolloutKind::Deployment, Some("Recreate")) => Self::Recreate,
+            (RolloutKind::Deployment, _) => rolling(DEFAULT_ROLLING, DEFAULT_ROLLING),
+            (RolloutKind::StatefulSet | RolloutKind::DaemonSet, Some("OnDelete")) => Self::OnDelete,
+            (RolloutKind::DaemonSet, _) => rolling(IntOrPercent::Int(1), IntOrPercent::Int(0)),
+            (RolloutKind::StatefulSet, _) => Self::Ordinal {
+                partition: strategy.rolling_update.as_ref().map(|rolling| rolling.partition.unwrap_or_default()),
+                is_ordered: spec.pod_management_policy.as_deref() != Some("Parallel"),
+                start: spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or_default(),
             },
-        },
-        is_paused: spec.paused.unwrap_or_default(),
-        min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
-        progress_deadline_seconds: (deadline != NO_DEADLINE).then_some(deadline.into()),
-        history_limit: spec.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT),
-        counts: RolloutCounts {
-            current: status.replicas.unwrap_or_default(),
-            updated: status.updated_replicas.unwrap_or_default(),
-            ready: status.ready_replicas.unwrap_or_default(),
-            available: status.available_replicas.unwrap_or_default(),
-            terminating: status.terminating_replicas,
-            misscheduled: 0,
-        },
-        conditions: conditions.collect(),
-        ..common(metadata)
+        }
     }
 }
 
-fn of_stateful_set(set: apps::StatefulSet, common: impl FnOnce(ObjectMeta) -> Rollout) -> Rollout {
-    let apps::StatefulSet { metadata, spec, status } = set;
-    let status = status.unwrap_or_default();
-    let update = spec.update_strategy.unwrap_or_default();
-    let strategy = match update.type_.as_deref() {
-        Some("OnDelete") => RolloutStrategy::OnDelete,
-        _ => RolloutStrategy::Ordinal {
-            partition: update.rolling_update.map(|rolling| rolling.partition.unwrap_or_default()),
-            is_ordered: spec.pod_management_policy.as_deref() != Some("Parallel"),
-            start: spec.ordinals.and_then(|ordinals| ordinals.start).unwrap_or_default(),
-        },
-    };
-    Rollout {
-        observed_generation: status.observed_generation.unwrap_or_default(),
-        selector: Selector::try_from(&spec.selector).unwrap_or_default(),
-        replicas: spec.replicas.unwrap_or(1),
-        strategy,
-        min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
-        history_limit: spec.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT),
-        counts: RolloutCounts {
-            current: status.replicas,
-            updated: status.updated_replicas.unwrap_or_default(),
-            ready: status.ready_replicas.unwrap_or_default(),
-            available: status.available_replicas.unwrap_or_default(),
-            misscheduled: 0,
-            terminating: None,
-        },
-        current_revision: status.current_revision.filter(|name| !name.is_empty()).map(VersionKey),
-        update_revision: status.update_revision.filter(|name| !name.is_empty()).map(VersionKey),
-        ..common(metadata)
-    }
-}
-
-fn of_daemon_set(set: apps::DaemonSet, common: impl FnOnce(ObjectMeta) -> Rollout) -> Rollout {
-    let apps::DaemonSet { metadata, spec, status } = set;
-    let status = status.unwrap_or_default();
-    let update = spec.update_strategy.unwrap_or_default();
-    let rolling = update.rolling_update.unwrap_or_default();
-    let read = |value: Option<_>, default| {
-        value.and_then(|value| IntOrPercent::try_from(&value).ok()).unwrap_or(IntOrPercent::Int(default))
-    };
-    Rollout {
-        observed_generation: status.observed_generation.unwrap_or_default(),
-        selector: Selector::try_from(&spec.selector).unwrap_or_default(),
-        replicas: status.desired_number_scheduled,
-        strategy: match update.type_.as_deref() {
-            Some("OnDelete") => RolloutStrategy::OnDelete,
-            _ => RolloutStrategy::Rolling {
-                max_unavailable: read(rolling.max_unavailable, 1),
-                max_surge: read(rolling.max_surge, 0),
+impl RolloutCounts {
+    fn read(kind: RolloutKind, status: &wire::WorkloadStatus) -> Self {
+        let count = |number: Option<i32>| number.unwrap_or_default();
+        match kind {
+            RolloutKind::Deployment | RolloutKind::StatefulSet => Self {
+                current: count(status.replicas),
+                updated: count(status.updated_replicas),
+                ready: count(status.ready_replicas),
+                available: count(status.available_replicas),
+                terminating: status.terminating_replicas,
+                misscheduled: 0,
             },
-        },
-        min_ready_seconds: spec.min_ready_seconds.unwrap_or_default(),
-        history_limit: spec.revision_history_limit.unwrap_or(DEFAULT_HISTORY_LIMIT),
-        counts: RolloutCounts {
-            misscheduled: status.number_misscheduled,
-            current: status.current_number_scheduled,
-            updated: status.updated_number_scheduled.unwrap_or_default(),
-            ready: status.number_ready,
-            available: status.number_available.unwrap_or_default(),
-            terminating: None,
-        },
-        ..common(metadata)
+            RolloutKind::DaemonSet => Self {
+                current: count(status.current_number_scheduled),
+                updated: count(status.updated_number_scheduled),
+                ready: count(status.number_ready),
+                available: count(status.number_available),
+                terminating: None,
+                misscheduled: count(status.number_misscheduled),
+            },
+        }
     }
 }
 
-impl From<ManagedFieldsEntry> for Writer {
-    fn from(entry: ManagedFieldsEntry) -> Self {
-        let fields = entry.fields_v1.map(|fields| fields.0).unwrap_or_default();
-        let template = fields.get("f:spec").and_then(|spec| spec.get("f:template"));
+impl From<wire::Condition> for Condition {
+    fn from(condition: wire::Condition) -> Self {
+        let wire::Condition { r#type, status, reason, message, last_transition_time, last_update_time } = condition;
         Self {
-            manager: entry.manager.unwrap_or_default(),
-            at: entry.time.map(|time| time.0),
-            owns_template: template.is_some() && entry.subresource.is_none_or(|subresource| subresource.is_empty()),
+            name: r#type,
+            status: status.unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            changed_at: last_transition_time,
+            updated_at: last_update_time,
+        }
+    }
+}
+
+impl From<wire::ManagedFields> for Writer {
+    fn from(entry: wire::ManagedFields) -> Self {
+        let wire::ManagedFields { manager, time, subresource, fields_v1 } = entry;
+        let template = fields_v1.and_then(|fields| fields.spec).and_then(|spec| spec.template);
+        Self {
+            manager: manager.unwrap_or_default(),
+            at: time,
+            owns_template: template.is_some() && subresource.is_none_or(|subresource| subresource.is_empty()),
         }
     }
 }
@@ -466,40 +423,31 @@ impl Revision {
     ///
     /// # Errors
     /// Names what does not have the shape of a `ReplicaSet`.
-    pub fn read_replica_set(object: Value) -> Result<Option<Self>, serde_json::Error> {
-        let mut template = object.pointer("/spec/template").cloned().unwrap_or_default();
-        let apps::ReplicaSet { mut metadata, spec, status } = serde_json::from_value(object)?;
+    pub fn read_replica_set(object: &str) -> Result<Option<Self>, serde_json::Error> {
+        let wire::Workload { mut metadata, spec, status } = serde_json::from_str(object)?;
         let Some(owner) = OwnerRef::controller_of(&metadata) else { return Ok(None) };
-        let status = status.unwrap_or_default();
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+        let mut template = template(spec.template)?;
         let labels = metadata.labels.take().unwrap_or_default();
         let annotations = metadata.annotations.take().unwrap_or_default();
         if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
             labels.remove(TEMPLATE_HASH_LABEL);
         }
-        let failure = status.conditions.into_iter().flatten().map(|condition| Condition {
-            name: condition.type_.unwrap_or_default(),
-            status: condition.status.unwrap_or_default(),
-            reason: condition.reason.unwrap_or_default(),
-            message: condition.message.unwrap_or_default(),
-            changed_at: condition.last_transition_time.map(|time| time.0),
-            updated_at: None,
-        });
+        let mut conditions = status.conditions.into_iter().flatten().map(Condition::from);
         Ok(Some(Self {
             owner,
             number: annotations.get(REVISION_ANNOTATION).map_or(Some(0), |text| text.parse().ok()),
             version: VersionKey(labels.get(TEMPLATE_HASH_LABEL).cloned().unwrap_or_default()),
             template,
-            created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            created_at: metadata.creation_timestamp,
             change_cause: annotations.get(CHANGE_CAUSE_ANNOTATION).cloned(),
             counts: Some(RevisionCounts {
                 desired: spec.replicas.unwrap_or(1),
-                current: status.replicas,
+                current: status.replicas.unwrap_or_default(),
                 ready: status.ready_replicas.unwrap_or_default(),
                 available: status.available_replicas.unwrap_or_default(),
             }),
-            failure: failure
-                .into_iter()
-                .find(|condition| condition.name == "ReplicaFailure" && condition.status == "True"),
+            failure: conditions.find(|condition| condition.name == "ReplicaFailure" && condition.status == "True"),
             labels,
             uid: Uid::take(&mut metadata),
             name: ObjectName::take(&mut metadata),
@@ -510,9 +458,11 @@ impl Revision {
     ///
     /// # Errors
     /// Names what does not have the shape of a `ControllerRevision`.
-    pub fn read_controller_revision(mut object: Value) -> Result<Option<Self>, serde_json::Error> {
-        let template = object.pointer_mut("/data/spec/template").map(Value::take);
-        let apps::ControllerRevision { mut metadata, revision, .. } = serde_json::from_value(object)?;
+    pub fn read_controller_revision(object: &str) -> Result<Option<Self>, serde_json::Error> {
+        let wire::ControllerRevision { mut metadata, revision, data } = serde_json::from_str(object)?;
+        // Other owners keep there what they like.
+        let data = data.and_then(|data| serde_json::from_str::<wire::RevisionData>(data.get()).ok());
+        let template = data.and_then(|data| data.spec).and_then(|spec| spec.template);
         let (Some(owner), Some(mut template)) = (OwnerRef::controller_of(&metadata), template) else {
             return Ok(None);
         };
@@ -532,7 +482,7 @@ impl Revision {
             number: revision,
             version: VersionKey(version),
             template,
-            created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            created_at: metadata.creation_timestamp,
             change_cause: annotations.get(CHANGE_CAUSE_ANNOTATION).cloned(),
             counts: None,
             failure: None,

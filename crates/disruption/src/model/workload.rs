@@ -1,9 +1,7 @@
 //! What owns pods and brings them back: Deployments, `ReplicaSet`s, `ReplicationController`s, `StatefulSet`s,
 //! `DaemonSet`s and Jobs.
 
-use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core};
-
-use super::{IntOrPercent, ObjectName, OwnerRef, Uid};
+use super::{IntOrPercent, ObjectName, OwnerRef, Uid, wire};
 
 /// A workload, pruned to its scale, its owner and its rules for replacing pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,57 +138,55 @@ impl WorkloadKind {
 /// A Deployment's `maxUnavailable` and `maxSurge` where it names none.
 const DEFAULT_ROLLING: IntOrPercent = IntOrPercent::Percent(25);
 
-impl From<apps::Deployment> for Workload {
-    fn from(deployment: apps::Deployment) -> Self {
-        let strategy = deployment.spec.strategy.unwrap_or_default();
-        let rolling = strategy.rolling_update.unwrap_or_default();
-        let read =
-            |value: Option<_>| value.and_then(|value| IntOrPercent::try_from(&value).ok()).unwrap_or(DEFAULT_ROLLING);
-        let strategy = match strategy.type_.as_deref() {
-            Some("Recreate") => UpdateStrategy::Recreate,
-            _ => UpdateStrategy::Rolling {
-                max_unavailable: read(rolling.max_unavailable),
-                max_surge: read(rolling.max_surge),
-            },
+/// A Job's `backoffLimit` where it names none.
+const DEFAULT_BACKOFF_LIMIT: i32 = 6;
+
+impl Workload {
+    /// Reads a workload from its JSON.
+    ///
+    /// # Errors
+    /// Names what does not have the kind's shape.
+    pub fn read(kind: WorkloadKind, object: &str) -> Result<Self, serde_json::Error> {
+        let wire::Workload { mut metadata, spec, status } = serde_json::from_str(object)?;
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+        let replicas = match kind {
+            WorkloadKind::DaemonSet => status.desired_number_scheduled,
+            WorkloadKind::Job => spec.parallelism,
+            _ => spec.replicas,
         };
-        Self { strategy, ..Self::read(WorkloadKind::Deployment, deployment.metadata, deployment.spec.replicas) }
+        Ok(Self {
+            kind,
+            controller: OwnerRef::controller_of(&metadata),
+            replicas: replicas.unwrap_or(1),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+            job: (kind == WorkloadKind::Job).then(|| JobRules::read(&spec, &status)),
+            strategy: match kind {
+                WorkloadKind::Deployment => UpdateStrategy::read(&spec.strategy.unwrap_or_default()),
+                _ => UpdateStrategy::None,
+            },
+            uid: Uid::take(&mut metadata),
+            name: ObjectName::take(&mut metadata),
+        })
     }
 }
 
-impl From<apps::ReplicaSet> for Workload {
-    fn from(set: apps::ReplicaSet) -> Self {
-        Self::read(WorkloadKind::ReplicaSet, set.metadata, set.spec.replicas)
+impl UpdateStrategy {
+    fn read(strategy: &wire::Strategy) -> Self {
+        match strategy.r#type.as_deref() {
+            Some("Recreate") => Self::Recreate,
+            _ => Self::Rolling {
+                max_unavailable: strategy.max_unavailable(DEFAULT_ROLLING),
+                max_surge: strategy.max_surge(DEFAULT_ROLLING),
+            },
+        }
     }
 }
 
-impl From<core::ReplicationController> for Workload {
-    fn from(controller: core::ReplicationController) -> Self {
-        let replicas = controller.spec.and_then(|spec| spec.replicas);
-        Self::read(WorkloadKind::ReplicationController, controller.metadata, replicas)
-    }
-}
-
-impl From<apps::StatefulSet> for Workload {
-    fn from(set: apps::StatefulSet) -> Self {
-        Self::read(WorkloadKind::StatefulSet, set.metadata, set.spec.replicas)
-    }
-}
-
-impl From<apps::DaemonSet> for Workload {
-    fn from(set: apps::DaemonSet) -> Self {
-        let desired = set.status.map(|status| status.desired_number_scheduled);
-        Self::read(WorkloadKind::DaemonSet, set.metadata, desired)
-    }
-}
-
-impl From<batch::Job> for Workload {
-    fn from(job: batch::Job) -> Self {
-        let spec = job.spec.unwrap_or_default();
-        let status = job.status.unwrap_or_default();
-        let conditions = status.conditions.unwrap_or_default();
+impl JobRules {
+    fn read(spec: &wire::WorkloadSpec<'_>, status: &wire::WorkloadStatus) -> Self {
         let backoff_limit = spec.backoff_limit.unwrap_or(DEFAULT_BACKOFF_LIMIT);
-        let rules = JobRules {
-            on_eviction: match action_on_disruption(&spec) {
+        Self {
+            on_eviction: match action_on_disruption(spec) {
                 Some("Ignore") => OnEviction::Ignored,
                 Some("FailJob") => OnEviction::FailsJob,
                 _ if status.failed.unwrap_or_default() >= backoff_limit => OnEviction::FailsJob,
@@ -198,46 +194,24 @@ impl From<batch::Job> for Workload {
             },
             backoff_limit,
             is_suspended: spec.suspend.unwrap_or_default(),
-            is_finished: conditions.iter().any(|condition| {
-                matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True"
+            is_finished: status.conditions.iter().flatten().any(|condition| {
+                matches!(condition.r#type.as_str(), "Complete" | "Failed")
+                    && condition.status.as_deref() == Some("True")
             }),
-        };
-        Self { job: Some(rules), ..Self::read(WorkloadKind::Job, job.metadata, spec.parallelism) }
+        }
     }
 }
-
-/// A Job's `backoffLimit` where it names none.
-const DEFAULT_BACKOFF_LIMIT: i32 = 6;
 
 /// What the first rule of the pod failure policy that is about condition `DisruptionTarget` does with an evicted pod
 /// (KEP-3329). Without one, and unless it is ignored, the pod counts as failed.
-fn action_on_disruption(spec: &batch::JobSpec) -> Option<&str> {
-    let is_about_disruption = |rule: &&batch::PodFailurePolicyRule| {
+fn action_on_disruption<'a>(spec: &'a wire::WorkloadSpec<'_>) -> Option<&'a str> {
+    let is_about_disruption = |rule: &&wire::PodFailurePolicyRule| {
         rule.on_pod_conditions.iter().flatten().any(|condition| {
-            condition.type_ == "DisruptionTarget" && condition.status.as_deref().is_none_or(|status| status == "True")
+            condition.r#type == "DisruptionTarget" && condition.status.as_deref().is_none_or(|status| status == "True")
         })
     };
-    let mut rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+    let mut rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules).flatten();
     rules.find(is_about_disruption).map(|rule| rule.action.as_str())
-}
-
-impl Workload {
-    fn read(
-        kind: WorkloadKind,
-        mut meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-        replicas: Option<i32>,
-    ) -> Self {
-        Self {
-            kind,
-            controller: OwnerRef::controller_of(&meta),
-            replicas: replicas.unwrap_or(1),
-            is_deleting: meta.deletion_timestamp.is_some(),
-            strategy: UpdateStrategy::None,
-            job: None,
-            uid: Uid::take(&mut meta),
-            name: ObjectName::take(&mut meta),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -246,14 +220,16 @@ mod tests {
 
     use super::*;
 
+    fn job(object: &Value) -> JobRules {
+        Workload::read(WorkloadKind::Job, &object.to_string()).unwrap().job.unwrap()
+    }
+
     #[test]
     fn what_is_kept_of_a_deployment() {
         #[track_caller]
         fn check(spec: &Value, replicas: i32, max_unavailable: Option<&str>) {
-            let deployment: apps::Deployment =
-                serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}))
-                    .unwrap();
-            let workload = Workload::from(deployment);
+            let object = json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}).to_string();
+            let workload = Workload::read(WorkloadKind::Deployment, &object).unwrap();
             let read = match workload.strategy {
                 UpdateStrategy::Rolling { max_unavailable, max_surge: _ } => Some(max_unavailable.to_string()),
                 UpdateStrategy::Recreate | UpdateStrategy::None => None,
@@ -271,12 +247,11 @@ mod tests {
     fn jobs_that_count_evictions() {
         #[track_caller]
         fn check(rules: &Value, expected: bool) {
-            let job: batch::Job = serde_json::from_value(json!({
+            let job = job(&json!({
                 "metadata": {"name": "sum", "namespace": "shop"},
                 "spec": {"template": {}, "podFailurePolicy": {"rules": rules}},
-            }))
-            .unwrap();
-            let counts = Workload::from(job).job.unwrap().on_eviction != OnEviction::Ignored;
+            }));
+            let counts = job.on_eviction != OnEviction::Ignored;
             assert_eq!(counts, expected, "{rules}");
         }
         let on = |action: &str, condition: Value| json!({"action": action, "onPodConditions": [condition]});
@@ -299,11 +274,10 @@ mod tests {
     fn jobs_that_end_by_an_eviction() {
         #[track_caller]
         fn check(spec: &Value, failed: i32, expected: bool) {
-            let job: batch::Job = serde_json::from_value(json!({
+            let job = job(&json!({
                 "metadata": {"name": "sum", "namespace": "shop"}, "spec": spec, "status": {"failed": failed},
-            }))
-            .unwrap();
-            let fails = Workload::from(job).job.unwrap().on_eviction == OnEviction::FailsJob;
+            }));
+            let fails = job.on_eviction == OnEviction::FailsJob;
             assert_eq!(fails, expected, "{failed} failed before");
         }
         let policy = |action: &str| json!({"rules": [{"action": action, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]});
@@ -319,12 +293,11 @@ mod tests {
     fn jobs_that_have_ended() {
         #[track_caller]
         fn check(condition: &str, status: &str, expected: bool) {
-            let job: batch::Job = serde_json::from_value(json!({
+            let job = job(&json!({
                 "metadata": {"name": "sum", "namespace": "shop"},
                 "status": {"conditions": [{"type": condition, "status": status}]},
-            }))
-            .unwrap();
-            let rules = Workload::from(job).job.unwrap();
+            }));
+            let rules = job;
             assert_eq!((rules.is_finished, rules.backoff_limit), (expected, 6), "{condition} {status}");
         }
         check("Complete", "True", true);

@@ -3,13 +3,11 @@
 use std::io::Read;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
-use serde_json::Value;
 
 use super::view::View;
 use crate::{
     file::{self, Gathered, ReadError, Wanted},
-    model::{Revision, Rollout, RolloutKind, WorkloadKind},
+    model::{RolloutKind, WorkloadKind},
     snapshot::{Kind, Object, Unreadable},
 };
 
@@ -45,24 +43,8 @@ impl Wanted for Seen {
         workloads.into_iter().chain(others)
     }
 
-    fn keep(kind: Kind, object: Value) -> Result<Option<Object>, serde_json::Error> {
-        let rollout = |kind, object| Ok(Some(Object::Rollout(Box::new(Rollout::read(kind, object)?))));
-        let revision = |revision: Option<Revision>| revision.map(Box::new).map(Object::Revision);
-        match kind {
-            Kind::Workload(WorkloadKind::Deployment) => rollout(RolloutKind::Deployment, object),
-            Kind::Workload(WorkloadKind::StatefulSet) => rollout(RolloutKind::StatefulSet, object),
-            Kind::Workload(WorkloadKind::DaemonSet) => rollout(RolloutKind::DaemonSet, object),
-            Kind::Workload(WorkloadKind::ReplicaSet) => Revision::read_replica_set(object).map(revision),
-            Kind::ControllerRevision => Revision::read_controller_revision(object).map(revision),
-            Kind::Pod => Ok(Some(Object::PodStatus(Box::new(serde_json::from_value::<core::Pod>(object)?.into())))),
-            Kind::Incident => {
-                Ok(Some(Object::Incident(Box::new(serde_json::from_value::<core::Event>(object)?.into()))))
-            }
-            Kind::Node => Ok(Some(Object::Node(serde_json::from_value::<core::Node>(object)?.into()))),
-            Kind::Workload(WorkloadKind::ReplicationController | WorkloadKind::Job) | Kind::PodDisruptionBudget => {
-                Ok(None)
-            }
-        }
+    fn read(kind: Kind, object: &str) -> Result<Option<Object>, serde_json::Error> {
+        Object::read_for_rollout(kind, object)
     }
 }
 
@@ -135,7 +117,7 @@ mod tests {
         }
         let json = recorded("g-ready-404.json");
         check(&json);
-        let list: Value = serde_json::from_str(&json).unwrap();
+        let list: serde_json::Value = serde_json::from_str(&json).unwrap();
         check(&serde_saphyr::to_string(&list).unwrap());
         let items = list["items"].as_array().unwrap();
         check(&items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));

@@ -32,7 +32,7 @@ pub(super) fn template(image: &str) -> Value {
 
 /// Workload `web` of generation 1, observed, with three replicas of `x:2` unless it is said otherwise.
 pub(super) fn workload(kind: RolloutKind, spec: &Value, status: &Value) -> Rollout {
-    Rollout::read(kind, object(spec, status)).unwrap()
+    Rollout::read(kind, &object(spec, status).to_string()).unwrap()
 }
 
 fn object(spec: &Value, status: &Value) -> Value {
@@ -232,17 +232,18 @@ impl Scene {
 
     fn seen(&self) -> View {
         let mut view = View::default();
-        view.insert(Object::Rollout(Box::new(Rollout::read(self.kind, self.workload.clone()).unwrap())));
+        view.insert(Object::Rollout(Box::new(Rollout::read(self.kind, &self.workload.to_string()).unwrap())));
         for object in &self.revisions {
             let revision = match self.kind {
-                RolloutKind::Deployment => Revision::read_replica_set(object.clone()),
-                RolloutKind::StatefulSet | RolloutKind::DaemonSet => Revision::read_controller_revision(object.clone()),
+                RolloutKind::Deployment => Revision::read_replica_set(&object.to_string()),
+                RolloutKind::StatefulSet | RolloutKind::DaemonSet => {
+                    Revision::read_controller_revision(&object.to_string())
+                }
             };
             view.insert(Object::Revision(Box::new(revision.unwrap().unwrap())));
         }
         for object in &self.pods {
-            let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(object.clone()).unwrap();
-            view.insert(Object::PodStatus(Box::new(PodStatus::from(pod))));
+            view.insert(Object::PodStatus(Box::new(PodStatus::read(&object.to_string()).unwrap())));
         }
         self.nodes.iter().for_each(|node| view.insert(Object::Node(node.clone())));
         view.unknown.extend(self.unknown.iter().map(|kind| (*kind, Unreadable::NotInFile)));

@@ -100,7 +100,7 @@ mod tests {
         #[track_caller]
         fn check(spec: &Value, expected: Option<&str>) {
             let object = json!({"metadata": {"name": "web"}, "spec": {"selector": {}, "template": {}}});
-            let rollout = Rollout::read(RolloutKind::Deployment, object).unwrap();
+            let rollout = Rollout::read(RolloutKind::Deployment, &object.to_string()).unwrap();
             let other = json!({"metadata": {"name": "other"}, "spec": {"maxReplicas": 3}});
             let autoscalers = [other, json!({"metadata": {"name": "hpa"}, "spec": spec})];
             assert_eq!(scaled_by(&rollout, &autoscalers).as_deref(), expected, "{spec}");
@@ -120,7 +120,7 @@ mod tests {
         #[track_caller]
         fn check(metadata: &Value, expected: Option<&str>, reverts: bool) {
             let object = json!({"metadata": metadata, "spec": {"selector": {}, "template": {}}});
-            let managed = managed_by(&Rollout::read(RolloutKind::Deployment, object).unwrap());
+            let managed = managed_by(&Rollout::read(RolloutKind::Deployment, &object.to_string()).unwrap());
             assert_eq!(managed.as_ref().map(ManagedBy::name), expected, "{metadata}");
             assert_eq!(managed.is_some_and(|managed| managed.reverts()), reverts, "{metadata}");
         }

@@ -577,7 +577,7 @@ mod tests {
             "spec": {"initContainers": [{"name": "init"}], "containers": [{"name": "web"}]},
             "status": {"initContainerStatuses": of("init", &ended), "containerStatuses": of("web", &running)},
         });
-        let pod = PodStatus::from(serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod).unwrap());
+        let pod = PodStatus::read(&pod.to_string()).unwrap();
         at(&scene(true), "2026-01-01T12:00:00Z", |_, _, progress| {
             assert_eq!(Farthest::of(&[&pod], progress).started, 1);
         });

@@ -3,15 +3,9 @@
 use std::io::Read;
 
 use jiff::Timestamp;
-use k8s_openapi::api::{apps::v1 as apps, batch::v1 as batch, core::v1 as core, policy::v1 as policy};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::{Kind, Object, Snapshot, Unreadable};
-use crate::{
-    file::{self, Gathered, ReadError, Wanted},
-    model::{Workload, WorkloadKind},
-};
+use crate::file::{self, Gathered, ReadError, Wanted};
 
 /// Reads what `kubectl get … -o json|yaml` prints: a List, several documents, or single objects.
 ///
@@ -41,24 +35,8 @@ impl Wanted for Planned {
         Kind::all()
     }
 
-    fn keep(kind: Kind, object: Value) -> Result<Option<Object>, serde_json::Error> {
-        fn workload<K: DeserializeOwned + Into<Workload>>(object: Value) -> Result<Object, serde_json::Error> {
-            Ok(Object::Workload(Box::new(serde_json::from_value::<K>(object)?.into())))
-        }
-        Ok(Some(match kind {
-            Kind::Node => Object::Node(serde_json::from_value::<core::Node>(object)?.into()),
-            Kind::Pod => Object::Pod(Box::new(serde_json::from_value::<core::Pod>(object)?.into())),
-            Kind::PodDisruptionBudget => {
-                Object::Budget(Box::new(serde_json::from_value::<policy::PodDisruptionBudget>(object)?.into()))
-            }
-            Kind::Workload(WorkloadKind::Deployment) => workload::<apps::Deployment>(object)?,
-            Kind::Workload(WorkloadKind::ReplicaSet) => workload::<apps::ReplicaSet>(object)?,
-            Kind::Workload(WorkloadKind::StatefulSet) => workload::<apps::StatefulSet>(object)?,
-            Kind::Workload(WorkloadKind::DaemonSet) => workload::<apps::DaemonSet>(object)?,
-            Kind::Workload(WorkloadKind::ReplicationController) => workload::<core::ReplicationController>(object)?,
-            Kind::Workload(WorkloadKind::Job) => workload::<batch::Job>(object)?,
-            Kind::ControllerRevision | Kind::Incident => return Ok(None),
-        }))
+    fn read(kind: Kind, object: &str) -> Result<Option<Object>, serde_json::Error> {
+        Object::read_for_drain(kind, object)
     }
 }
 
@@ -86,7 +64,7 @@ mod tests {
             assert!(snapshot.knows(Kind::Pod) && !snapshot.knows(Kind::PodDisruptionBudget));
         }
         check(LIST);
-        let list: Value = serde_json::from_str(LIST).unwrap();
+        let list: serde_json::Value = serde_json::from_str(LIST).unwrap();
         check(&serde_saphyr::to_string(&list).unwrap());
         let items = list["items"].as_array().unwrap();
         let documents: Vec<String> = items.iter().map(|item| serde_saphyr::to_string(item).unwrap()).collect();
@@ -197,7 +175,7 @@ mod tests {
         );
         check(br#"{"kind": "List", "items": [{"kind": "Pod", "metadata": {}}]}"#, "item 1, a Pod without a name");
         check(br#"{"kind": "List", "items": [{"metadata": {"name": "x"}}]}"#, "item 1, an object without a kind");
-        check(br#"{"kind": "List", "items": [7]}"#, "item 1, an object without a kind");
+        check(br#"{"kind": "List", "items": [7]}"#, "item 1, invalid type: integer `7`, expected a Kubernetes object");
         check(
             br#"{"kind": "List", "items": [{"kind": "List", "items": []}]}"#,
             "item 1, a List: Lists inside of Lists",
@@ -277,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_file_cut_anywhere_is_an_error_or_less() {
-        let list: Value = serde_json::from_str(LIST).unwrap();
+        let list: serde_json::Value = serde_json::from_str(LIST).unwrap();
         let yaml = serde_saphyr::to_string(&list).unwrap();
         for text in [LIST, &yaml] {
             for end in 0..text.len() {

@@ -112,7 +112,7 @@ impl World {
 
     fn findings(self) -> Vec<Finding> {
         let mut view = View::default();
-        self.0.into_iter().filter_map(object).for_each(|object| view.insert(object));
+        self.0.iter().filter_map(object).for_each(|object| view.insert(object));
         let rollout = view.rollouts().next().unwrap();
         diagnose(&view.subject(rollout, NOW.parse().unwrap()))
     }

@@ -19,21 +19,17 @@ pub(super) fn read(file: &str) -> (View, Timestamp) {
     view::read(fs::File::open(directory().join(file)).unwrap()).unwrap()
 }
 
-pub(super) fn object(item: Value) -> Option<Object> {
-    let kind = item["kind"].as_str().unwrap().to_owned();
-    Some(match kind.as_str() {
-        "ReplicaSet" => Object::Revision(Box::new(Revision::read_replica_set(item).unwrap()?)),
-        "ControllerRevision" => Object::Revision(Box::new(Revision::read_controller_revision(item).unwrap()?)),
-        "Pod" => Object::PodStatus(Box::new(PodStatus::from(
-            serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(item).unwrap(),
-        ))),
-        "Event" => Object::Incident(Box::new(Incident::from(
-            serde_json::from_value::<k8s_openapi::api::core::v1::Event>(item).unwrap(),
-        ))),
-        "Node" => Object::Node(Node::from(serde_json::from_value::<k8s_openapi::api::core::v1::Node>(item).unwrap())),
+pub(super) fn object(item: &Value) -> Option<Object> {
+    let text = &item.to_string();
+    Some(match item["kind"].as_str().unwrap() {
+        "ReplicaSet" => Object::Revision(Box::new(Revision::read_replica_set(text).unwrap()?)),
+        "ControllerRevision" => Object::Revision(Box::new(Revision::read_controller_revision(text).unwrap()?)),
+        "Pod" => Object::PodStatus(Box::new(PodStatus::read(text).unwrap())),
+        "Event" => Object::Incident(Box::new(Incident::read(text).unwrap())),
+        "Node" => Object::Node(Node::read(text).unwrap()),
         kind => {
             let kind = RolloutKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
-            Object::Rollout(Box::new(Rollout::read(kind, item).unwrap()))
+            Object::Rollout(Box::new(Rollout::read(kind, text).unwrap()))
         }
     })
 }

@@ -197,7 +197,7 @@ impl World {
         } else {
             object["spec"].as_object_mut().unwrap().remove("strategy");
         }
-        let rollout = Rollout::read(kind, object).unwrap();
+        let rollout = Rollout::read(kind, &object.to_string()).unwrap();
         Self { rollout: Some(rollout), revisions: Vec::new(), pods: Vec::new(), made: 0 }
     }
 

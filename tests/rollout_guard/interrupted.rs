@@ -83,6 +83,8 @@ async fn the_api_server_is_restarted_after_the_undo() -> Result<()> {
     world.set_image("deployment/web", BAD).await?;
     let running = patient(&world, &["deployment/web", "--stable-for", "5s", "-o", "json"])?;
     until_image(&world, GOOD).await?;
+    // A request that a server has not noted when it is killed is never noted.
+    assert_eq!(changes(&world).await?.len(), 1);
     lab.stop_component("kube-apiserver")?;
     sleep(Duration::from_secs(1)).await;
     lab.start_component("kube-apiserver")?;

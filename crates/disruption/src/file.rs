@@ -73,7 +73,9 @@ pub(crate) struct Gathered {
 const PEEK: usize = 4096;
 
 /// Reads a List, several documents, or single objects, in JSON or YAML. Other kinds than the wanted ones are ignored.
-pub(crate) fn gather<W: Wanted>(input: impl Read) -> Result<Gathered, ReadError> {
+///
+/// A type parameter for `input` would have the readers compiled in the crate that calls, which is optimized for size.
+pub(crate) fn gather<W: Wanted>(input: &mut dyn Read) -> Result<Gathered, ReadError> {
     let mut input = BufReader::with_capacity(PEEK.max(1 << 16), input);
     let mut whole = Document::<W, Value>::default();
     match first_character(&mut input)? {

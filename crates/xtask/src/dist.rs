@@ -44,7 +44,7 @@ pub struct Built {
 }
 
 impl Built {
-    /// What is larger or slower than it is meant to be, in words.
+    /// What is larger or slower than a release may be, in words.
     pub fn excess(&self) -> Vec<String> {
         let Self { archive: _, binary_size, archive_size, help } = self;
         let mut excess = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use xtask::{
     Task,
@@ -15,6 +15,7 @@ fn main() -> Result<()> {
     let mut out = io::stdout().lock();
     match Task::parse() {
         Task::Dist { target } => {
+            let mut excess = Vec::new();
             for built in dist::dist(workspace, target.as_deref())? {
                 let Built { archive, binary_size, archive_size, help } = &built;
                 let archive = archive.strip_prefix(workspace).unwrap_or(archive).display();
@@ -26,10 +27,9 @@ fn main() -> Result<()> {
                     megabytes(*binary_size),
                     help.unwrap_or_default()
                 )?;
-                for excess in built.excess() {
-                    writeln!(io::stderr(), "warning: {archive}: {excess}")?;
-                }
+                excess.extend(built.excess().into_iter().map(|excess| format!("{archive}: {excess}")));
             }
+            ensure!(excess.is_empty(), "this must not be released:\n{}", excess.join("\n"));
         }
         Task::Manifests { dir } => dist::release_manifests(workspace, &dir)?,
     }

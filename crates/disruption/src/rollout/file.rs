@@ -18,8 +18,8 @@ use crate::{
 ///
 /// # Errors
 /// The file is truncated or malformed, or holds nothing that rolls out.
-pub fn read(input: impl Read) -> Result<(View, Timestamp), ReadError> {
-    let Gathered { objects, missing, taken_at } = file::gather::<Seen>(input)?;
+pub fn read(mut input: impl Read) -> Result<(View, Timestamp), ReadError> {
+    let Gathered { objects, missing, taken_at } = file::gather::<Seen>(&mut input)?;
     if RolloutKind::ALL.iter().all(|kind| missing.contains(&Kind::Workload(kind.workload()))) {
         let kinds = "deploy,sts,ds,rs,controllerrevisions,pods,events,nodes";
         return Err(ReadError::Lacks { lacks: "no Deployment, no StatefulSet and no DaemonSet", kinds });

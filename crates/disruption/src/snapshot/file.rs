@@ -11,8 +11,8 @@ use crate::file::{self, Gathered, ReadError, Wanted};
 ///
 /// `taken_at` is the file's `takenAt`, else its newest timestamp. Kinds that the file has no object of are marked
 /// unknown; kinds that plans don't read are ignored.
-pub fn read(input: impl Read) -> Result<Snapshot, ReadError> {
-    let Gathered { objects, missing, taken_at } = file::gather::<Planned>(input)?;
+pub fn read(mut input: impl Read) -> Result<Snapshot, ReadError> {
+    let Gathered { objects, missing, taken_at } = file::gather::<Planned>(&mut input)?;
     if missing.contains(&Kind::Node) && missing.contains(&Kind::Pod) {
         let kinds = "nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs -A";
         return Err(ReadError::Lacks { lacks: "no node and no pod", kinds });

@@ -5,7 +5,7 @@ pub mod rollout;
 use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange, Removal, RemovalAnswer, Trouble, TroubleKind},
     journal::FIELD_MANAGER,
-    model::{Node, NodeName, ObjectName, RECORD_ANNOTATION, Uid},
+    model::{Node, NodeName, ObjectName, Page, RECORD_ANNOTATION, Uid},
     snapshot::Kind,
 };
 use http::header;
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     connect::{self, Connection},
     error::Error,
-    objects::{Collection, Page},
+    objects::Collection,
 };
 
 /// Whether a write is meant.

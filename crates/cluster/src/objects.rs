@@ -1,5 +1,4 @@
-//! Where the API keeps objects, and how a page of a list of them is read: the one place that knows paths for lists and
-//! watches.
+//! Where the API keeps objects: the one place that knows paths for lists and watches.
 
 use disruption::{
     action::{Part, Watch},
@@ -7,8 +6,6 @@ use disruption::{
     snapshot::Kind,
 };
 use kube::api::ListParams;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// A set of objects, to be listed or watched.
 #[derive(Debug, Clone)]
@@ -19,16 +16,6 @@ pub(crate) struct Collection {
     pub(crate) plural: &'static str,
     /// Which of the path's objects are meant.
     pub(crate) params: ListParams,
-}
-
-/// A page of a list. Its objects are JSON still, so that each can be read and let go before the next.
-pub(crate) struct Page<'a> {
-    /// The list's resourceVersion.
-    pub(crate) version: String,
-    /// The token of the next page; none at the end.
-    pub(crate) next: Option<String>,
-    /// The objects.
-    pub(crate) items: Vec<&'a RawValue>,
 }
 
 impl Collection {
@@ -94,32 +81,5 @@ fn resource(kind: Kind) -> (&'static str, &'static str) {
             WorkloadKind::ReplicationController => (CORE, "replicationcontrollers"),
             WorkloadKind::Job => ("/apis/batch/v1", "jobs"),
         },
-    }
-}
-
-impl<'a> Page<'a> {
-    /// Reads a page from the server's answer.
-    pub(crate) fn read(answer: &'a str) -> Result<Self, serde_json::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, expecting = "a List")]
-        struct List<'a> {
-            metadata: Meta,
-            #[serde(borrow)]
-            items: Option<Vec<&'a RawValue>>,
-        }
-
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Meta {
-            r#continue: Option<String>,
-            resource_version: Option<String>,
-        }
-
-        let List { metadata, items } = serde_json::from_str(answer)?;
-        Ok(Self {
-            version: metadata.resource_version.unwrap_or_default(),
-            next: metadata.r#continue.filter(|token| !token.is_empty()),
-            items: items.unwrap_or_default(),
-        })
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use disruption::{
     budget::ledger::Ledger,
     drain::options::Options,
-    model::{Node, NodeName, ObjectName, OwnerRef, Selector, Uid},
+    model::{Node, NodeName, ObjectName, OwnerRef, Page, Selector, Uid},
     snapshot::{Kind, Object, Snapshot, Unreadable},
     workload::Scale,
 };
@@ -20,7 +20,7 @@ use crate::{
     act,
     connect::{self, Connection},
     error::Error,
-    objects::{Collection, Page},
+    objects::Collection,
 };
 
 /// Which nodes to read.

@@ -73,8 +73,6 @@ pub(crate) struct Gathered {
 const PEEK: usize = 4096;
 
 /// Reads a List, several documents, or single objects, in JSON or YAML. Other kinds than the wanted ones are ignored.
-///
-/// A type parameter for `input` would have the readers compiled in the crate that calls, which is optimized for size.
 pub(crate) fn gather<W: Wanted>(input: &mut dyn Read) -> Result<Gathered, ReadError> {
     let mut input = BufReader::with_capacity(PEEK.max(1 << 16), input);
     let mut whole = Document::<W, Value>::default();
@@ -339,22 +337,23 @@ impl<W: Wanted, I> Document<W, I> {
         if kind == "List" {
             return Err("a List: Lists inside of Lists are not read".to_owned());
         }
-        let name = || describe(metadata.unwrap_or_default());
         let known = known_kind(&kind).filter(|(_, known)| W::kinds().any(|wanted| wanted == *known));
         let Some((expected, known)) = known else { return Ok(()) };
-        match api_version {
-            Some(other) if group(&other).is_some_and(|it| Some(it) != group(expected)) => return Ok(()),
-            // Another version may mean other things by the same words.
-            Some(other) if other != expected => {
-                return Err(format!("{kind} {}: apiVersion {other}, expected {expected}", name()));
-            }
-            _ => {}
+        if api_version.as_deref().and_then(group).is_some_and(|it| Some(it) != group(expected)) {
+            return Ok(());
+        }
+        let HeadMeta { namespace, name } = metadata.unwrap_or_default();
+        let shown = match (namespace, name.filter(|name| !name.is_empty())) {
+            (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+            (None, Some(name)) => format!("{kind} {name}"),
+            (_, None) => return Err(format!("a {kind} without a name")),
+        };
+        // Another version may mean other things by the same words.
+        if let Some(other) = api_version.filter(|other| other != expected) {
+            return Err(format!("{shown}: apiVersion {other}, expected {expected}"));
         }
         self.kinds.insert(known);
-        if let Some(read) = W::read(known, object).map_err(|error| format!("{kind} {}: {}", name(), cause(&error)))? {
-            if read.name().name.is_empty() {
-                return Err(format!("a {kind} without a name"));
-            }
+        if let Some(read) = W::read(known, object).map_err(|error| format!("{shown}: {}", cause(&error)))? {
             self.newest = self.newest.max(newest_time(object));
             self.objects.push(read);
         }
@@ -367,14 +366,6 @@ fn cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
     text.strip_suffix(&position).map(str::to_owned).unwrap_or(text)
-}
-
-fn describe(HeadMeta { namespace, name }: HeadMeta) -> String {
-    match (namespace, name) {
-        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
-        (None, Some(name)) => name,
-        (_, None) => "without a name".to_owned(),
-    }
 }
 
 /// A kind that is read, and its version. Others of the same name live in other groups.

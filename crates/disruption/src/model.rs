@@ -7,6 +7,7 @@ mod budget;
 mod identity;
 mod incident;
 mod node;
+mod page;
 mod pod;
 mod pod_status;
 mod quantity;
@@ -19,6 +20,7 @@ pub use budget::{BudgetCondition, BudgetStatus, DisruptionBudget, UnhealthyPods}
 pub use identity::{NodeName, ObjectName, OwnerRef, Uid};
 pub use incident::{Incident, Involved};
 pub use node::{Node, RECORD_ANNOTATION, UNSCHEDULABLE_TAINT};
+pub use page::Page;
 pub use pod::{Deletion, EmptyDir, Phase, Pod, ToolHold};
 pub use pod_status::{ContainerRole, ContainerState, ContainerStatus, PodStatus, Probe, Termination};
 pub use quantity::{IntOrPercent, InvalidIntOrPercent};

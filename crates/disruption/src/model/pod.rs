@@ -301,6 +301,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_object_is_no_pod() {
+        let message = Pod::read(r#"{"error": "no upstream"}"#).unwrap_err().to_string();
+        assert!(message.starts_with("missing field `metadata`"), "{message}");
+        assert_eq!(Pod::read(r#"{"metadata": {}, "spec": {"containers": null}}"#).unwrap().uid, Uid::default());
+    }
+
+    #[test]
     fn what_is_kept_of_a_pod() {
         let pod = json!({
             "metadata": {"name": "web-1", "namespace": "shop", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z",

@@ -1,4 +1,7 @@
 //! The API's objects as the server writes them, no more of them than decisions read: everything else is skipped, not built.
+//!
+//! Only their metadata must be there: what has none is no object, but perhaps the answer of something between us and the
+//! server. Of the rest, hand-written files leave out what they like, and Go writes empty lists as null.
 
 use std::collections::BTreeMap;
 
@@ -70,8 +73,7 @@ pub(super) struct Condition {
     pub(super) last_update_time: Option<Timestamp>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Node {
     pub(super) metadata: Meta,
     pub(super) spec: Option<NodeSpec>,
@@ -98,8 +100,7 @@ pub(super) struct NodeStatus {
     pub(super) conditions: Option<Vec<Condition>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Pod {
     pub(super) metadata: Meta,
     pub(super) spec: Option<PodSpec>,
@@ -276,8 +277,7 @@ pub(super) struct Terminated {
     pub(super) finished_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct PodDisruptionBudget {
     pub(super) metadata: Meta,
     pub(super) spec: Option<PodDisruptionBudgetSpec>,
@@ -307,8 +307,7 @@ pub(super) struct PodDisruptionBudgetStatus {
 
 /// A Deployment, a `StatefulSet`, a `DaemonSet`, a `ReplicaSet`, a `ReplicationController` or a Job: their specs and
 /// statuses share most of their words, and none gives a word another meaning.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Workload<'a> {
     pub(super) metadata: Meta,
     #[serde(borrow)]
@@ -415,8 +414,7 @@ pub(super) struct WorkloadStatus {
     pub(super) failed: Option<i32>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct ControllerRevision<'a> {
     pub(super) metadata: Meta,
     pub(super) revision: Option<i64>,
@@ -438,10 +436,11 @@ pub(super) struct RevisionSpec {
     pub(super) template: Option<Value>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Event {
     pub(super) metadata: Meta,
+    #[serde(default)]
     pub(super) involved_object: Reference,
     pub(super) r#type: Option<String>,
     pub(super) reason: Option<String>,

@@ -19,7 +19,12 @@ use crate::{
 /// # Errors
 /// The file is truncated or malformed, or holds nothing that rolls out.
 pub fn read(mut input: impl Read) -> Result<(View, Timestamp), ReadError> {
-    let Gathered { objects, missing, taken_at } = file::gather::<Seen>(&mut input)?;
+    read_from(&mut input)
+}
+
+/// Without a type parameter, so that all this is compiled here: this crate is optimized for speed, its callers for size.
+fn read_from(input: &mut dyn Read) -> Result<(View, Timestamp), ReadError> {
+    let Gathered { objects, missing, taken_at } = file::gather::<Seen>(input)?;
     if RolloutKind::ALL.iter().all(|kind| missing.contains(&Kind::Workload(kind.workload()))) {
         let kinds = "deploy,sts,ds,rs,controllerrevisions,pods,events,nodes";
         return Err(ReadError::Lacks { lacks: "no Deployment, no StatefulSet and no DaemonSet", kinds });

@@ -12,7 +12,12 @@ use crate::file::{self, Gathered, ReadError, Wanted};
 /// `taken_at` is the file's `takenAt`, else its newest timestamp. Kinds that the file has no object of are marked
 /// unknown; kinds that plans don't read are ignored.
 pub fn read(mut input: impl Read) -> Result<Snapshot, ReadError> {
-    let Gathered { objects, missing, taken_at } = file::gather::<Planned>(&mut input)?;
+    read_from(&mut input)
+}
+
+/// Without a type parameter, so that all this is compiled here: this crate is optimized for speed, its callers for size.
+fn read_from(input: &mut dyn Read) -> Result<Snapshot, ReadError> {
+    let Gathered { objects, missing, taken_at } = file::gather::<Planned>(input)?;
     if missing.contains(&Kind::Node) && missing.contains(&Kind::Pod) {
         let kinds = "nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs -A";
         return Err(ReadError::Lacks { lacks: "no node and no pod", kinds });

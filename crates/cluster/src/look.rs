@@ -6,6 +6,7 @@ use disruption::{
     action::{Wanted, WantedKind},
     model::ObjectName,
 };
+use futures::AsyncReadExt as _;
 use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -91,7 +92,16 @@ async fn read_log(connection: &Connection, pod: &ObjectName, container: &str, pr
     let path = format!(
         "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&previous={previous}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}"
     );
-    connection.ask(&what, Request::get(path).body(Vec::new()), |text| Ok(text.to_owned())).await
+    let request = Request::get(path).body(Vec::new());
+    let request = request.map_err(|error| Error::Request { what: what.clone(), reason: error.to_string() })?;
+    // Programs write what they like, and the limit may cut a character in two.
+    let bytes = async {
+        let mut bytes = Vec::new();
+        let stream = connection.client().request_stream(request).await?;
+        std::pin::pin!(stream).read_to_end(&mut bytes).await.map_err(kube::Error::ReadEvents)?;
+        Ok(bytes)
+    };
+    Ok(String::from_utf8_lossy(&connection.call(&what, bytes).await?).into_owned())
 }
 
 /// Requests URLs, each time on a new connection, as a visitor would.

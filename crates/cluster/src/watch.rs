@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{mem, time::Duration};
+use std::{error::Error as StdError, io, mem, time::Duration};
 
 use disruption::action::{Change, Input, Watch};
 use futures::{AsyncBufRead, AsyncBufReadExt, StreamExt};
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     connect::Connection,
-    error::Error,
+    error::{Error, chain},
     objects::Collection,
     observe::{self, Chunks, Listed},
 };
@@ -177,12 +177,14 @@ impl Follower<'_> {
         loop {
             let line = match timeout(SILENCE, lines.next()).await {
                 Err(_) => return End::Failed(format!("{what}: nothing came for {SILENCE:?}")),
-                Ok(None) if !has_spoken && began.elapsed() < SHORTEST => {
+                Ok(Some(Ok(line))) => line,
+                Ok(Some(Err(error))) if !is_cut(&error) => {
+                    return end_of(self.connection.explain(&what, kube::Error::ReadEvents(error)));
+                }
+                Ok(_) if !has_spoken && began.elapsed() < SHORTEST => {
                     return End::Failed(format!("{what}: it ended at once"));
                 }
-                Ok(None) => return End::Regular,
-                Ok(Some(Err(error))) => return end_of(self.connection.explain(&what, kube::Error::ReadEvents(error))),
-                Ok(Some(Ok(line))) => line,
+                Ok(_) => return End::Regular,
             };
             match serde_json::from_str(&line).and_then(|event| self.take(&event, version)) {
                 Ok(None) => {}
@@ -253,6 +255,16 @@ impl Follower<'_> {
         let spread = format!("{:?}", self.watch).bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 101);
         doubled + doubled * spread / 400
     }
+}
+
+/// Whether a connection ended without its last chunk: so proxies end those on which nothing comes for a while, which is no
+/// failure for client-go either. TLS has a kind of error for it, hyper's reader of chunks tells it in words alone.
+fn is_cut(error: &io::Error) -> bool {
+    let is_end = |cause: &(dyn StdError + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
+            || cause.to_string().contains("unexpected EOF during chunk")
+    };
+    error.get_ref().is_some_and(|inner| chain(inner).any(is_end))
 }
 
 fn end_of(error: Error) -> End {

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use disruption::{
     model::{ObjectName, Uid},
     snapshot::Object,
 };
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -28,12 +29,14 @@ use tokio::{
 use super::*;
 use crate::{drive::drive, observe::Versions};
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 /// What the server does with a request.
 enum Act {
     /// Lines at their times after the request, in milliseconds; then the end.
     Stream(Vec<(u64, Value)>),
+    /// The same, and then the connection is cut after so many milliseconds.
+    Cut(Vec<(u64, Value)>, u64),
     /// The same, and then nothing more for ever.
     Open(Vec<(u64, Value)>),
     /// A status and a body, after so many milliseconds.
@@ -71,8 +74,12 @@ impl Server {
         self.seen.lock().unwrap().push(format!("{kind} {} {}", request.uri.path(), version.unwrap_or("-")));
         let act = self.acts.lock().unwrap().pop_front();
         match act.unwrap_or(Act::Silence) {
-            Act::Stream(lines) => lines_of(lines, false),
-            Act::Open(lines) => lines_of(lines, true),
+            Act::Stream(lines) => answer_of(lines_of(lines)),
+            Act::Cut(lines, after) => answer_of(lines_of(lines).chain(stream::once(async move {
+                sleep(Duration::from_millis(after)).await;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }))),
+            Act::Open(lines) => answer_of(lines_of(lines).chain(stream::pending())),
             Act::Status(after, code, body) => {
                 sleep(Duration::from_millis(after)).await;
                 let body = Full::new(Bytes::from(body.to_string())).map_err(|never| match never {}).boxed_unsync();
@@ -87,17 +94,16 @@ impl Server {
     }
 }
 
-fn lines_of(lines: Vec<(u64, Value)>, stays_open: bool) -> Answer {
+fn lines_of(lines: Vec<(u64, Value)>) -> impl Stream<Item = io::Result<Frame<Bytes>>> + Send {
     let began = Instant::now();
-    let lines = stream::iter(lines).then(move |(at, line)| async move {
+    stream::iter(lines).then(move |(at, line)| async move {
         tokio::time::sleep_until(began + Duration::from_millis(at)).await;
-        Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{line}\n"))))
-    });
-    let body = if stays_open {
-        StreamBody::new(lines.chain(stream::pending())).boxed_unsync()
-    } else {
-        StreamBody::new(lines).boxed_unsync()
-    };
+        Ok(Frame::data(Bytes::from(format!("{line}\n"))))
+    })
+}
+
+fn answer_of(lines: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static) -> Answer {
+    let body = StreamBody::new(lines).boxed_unsync();
     Response::builder().header("content-type", "application/json").body(body).unwrap()
 }
 
@@ -160,6 +166,23 @@ async fn a_regular_end_is_none() {
     ]);
     assert_eq!(follow_for(&server, 50).await, ["seen a", "deleted b", "seen a"]);
     assert_eq!(server.seen(), [format!("watch {PATH} 5"), format!("watch {PATH} 9")], "no list, and from where it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxies_cut_what_is_idle() {
+    let server = Server::new([
+        Act::Cut(vec![(10, event("ADDED", "a", 6))], 20_000),
+        Act::Cut(vec![], 20_000),
+        Act::Cut(vec![], 20_000),
+        Act::Open(vec![(10, event("ADDED", "b", 7))]),
+    ]);
+    assert_eq!(follow_for(&server, 90).await, ["seen a", "seen b"]);
+    let expected = [5, 6, 6, 6].map(|version| format!("watch {PATH} {version}"));
+    assert_eq!(server.seen(), expected, "nothing is listed");
+    // What breaks at once is broken.
+    let cuts = (0..2).map(|_| Act::Cut(vec![], 10));
+    let server = Server::new(cuts.chain([Act::Status(0, 200, list(&["a"], 30)), Act::Open(vec![])]));
+    assert_eq!(follow_for(&server, 60).await, ["lost", "listed a", "restored"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -302,7 +303,7 @@ impl Rollout {
             uid: Uid::take(&mut meta),
             name: ObjectName::take(&mut meta),
             template: template(spec.template)?,
-            selector: spec.selector.as_ref().and_then(|it| Selector::try_from(it).ok()).unwrap_or_default(),
+            selector: selector(spec.selector)?,
             replicas,
             strategy: RolloutStrategy::read(kind, &mut spec),
             is_paused: spec.paused.unwrap_or_default(),
@@ -336,6 +337,12 @@ impl Rollout {
     pub fn shown(&self) -> String {
         format!("{}/{}", self.kind.singular(), self.name.name)
     }
+}
+
+/// What selects a workload's pods; everything for none, and for one that the API's rules don't allow.
+fn selector(text: Option<&RawValue>) -> Result<Selector, serde_json::Error> {
+    let selector: Option<LabelSelector> = text.map(|text| serde_json::from_str(text.get())).transpose()?.flatten();
+    Ok(selector.and_then(|selector| Selector::try_from(&selector).ok()).unwrap_or_default())
 }
 
 /// A pod template as it stands; null for none.
@@ -419,7 +426,7 @@ impl From<wire::ManagedFields> for Writer {
 }
 
 impl Revision {
-    /// Reads a Deployment's revision; none for a `ReplicaSet` that no Deployment owns.
+    /// Reads a Deployment's revision; none for a `ReplicaSet` that nothing controls.
     ///
     /// # Errors
     /// Names what does not have the shape of a `ReplicaSet`.

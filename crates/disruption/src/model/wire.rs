@@ -306,7 +306,7 @@ pub(super) struct PodDisruptionBudgetStatus {
 }
 
 /// A Deployment, a `StatefulSet`, a `DaemonSet`, a `ReplicaSet`, a `ReplicationController` or a Job: their specs and
-/// statuses share most of their words, and none gives a word another meaning.
+/// statuses share most of their words.
 #[derive(Debug, Deserialize)]
 pub(super) struct Workload<'a> {
     pub(super) metadata: Meta,
@@ -318,7 +318,9 @@ pub(super) struct Workload<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WorkloadSpec<'a> {
-    pub(super) selector: Option<LabelSelector>,
+    /// A label selector, but for a `ReplicationController`, whose selector is a map of labels.
+    #[serde(borrow)]
+    pub(super) selector: Option<&'a RawValue>,
     /// As it stands, for who compares it or puts it back.
     #[serde(borrow)]
     pub(super) template: Option<&'a RawValue>,
@@ -467,4 +469,85 @@ pub(super) struct Reference {
 pub(super) struct Series {
     pub(super) count: Option<i32>,
     pub(super) last_observed_time: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        model::WorkloadKind,
+        snapshot::{Kind, Object},
+    };
+
+    /// Go leaves out some empty values, and writes others as null or as an empty object.
+    #[test]
+    fn nothing_in_all_its_forms() {
+        #[track_caller]
+        fn check(kind: Kind, object: &serde_json::Value) {
+            let mut object = object.clone();
+            object["metadata"] = json!({
+                "name": "x", "creationTimestamp": null, "labels": null, "annotations": null, "ownerReferences": null,
+                "finalizers": null, "deletionTimestamp": null, "generation": null, "managedFields": [
+                    {"manager": null, "time": null, "subresource": null, "fieldsV1": null},
+                    {"fieldsV1": {"f:spec": null}}, {"fieldsV1": {"f:status": {"f:spec": 1}}}, {}],
+            });
+            let text = object.to_string();
+            for read in [Object::read_for_drain(kind, &text), Object::read_for_rollout(kind, &text)] {
+                if let Some(object) = read.unwrap() {
+                    assert_eq!((object.kind(), object.name().name.as_str()), (kind, "x"));
+                }
+            }
+        }
+        let condition = json!({"type": "Ready", "status": "True", "lastTransitionTime": null, "lastProbeTime": null,
+            "lastUpdateTime": null, "reason": null, "message": null});
+        let container = json!({"name": "c", "ports": null, "lifecycle": {}, "resources": {"limits": {}},
+            "readinessProbe": {"exec": {"command": null}}, "livenessProbe": null, "startupProbe": {"httpGet": {"port": "web"}}});
+        let state = json!({"name": "c", "state": {}, "lastState": {"terminated": {"exitCode": 1, "startedAt": null, "finishedAt": null}}});
+        check(Kind::Node, &json!({"spec": {"taints": null}, "status": {"conditions": null}}));
+        check(
+            Kind::Node,
+            &json!({"spec": {"taints": [{"key": "k", "timeAdded": null}]}, "status": {"conditions": [condition]}}),
+        );
+        check(Kind::Pod, &json!({"spec": {"containers": null}}));
+        check(
+            Kind::Pod,
+            &json!({
+                "spec": {"containers": [container], "initContainers": null, "volumes": [{"name": "v", "emptyDir": {}}],
+                    "tolerations": null, "readinessGates": null, "nodeName": "", "priority": null},
+                "status": {"phase": "", "conditions": [condition], "containerStatuses": [state, {"name": "d", "state": {"running": {"startedAt": null}}}]},
+            }),
+        );
+        check(
+            Kind::PodDisruptionBudget,
+            &json!({"spec": {"selector": null}, "status": {"disruptedPods": null, "conditions": null}}),
+        );
+        check(
+            Kind::PodDisruptionBudget,
+            &json!({"spec": {"selector": {"matchLabels": null, "matchExpressions": null}}}),
+        );
+        for kind in WorkloadKind::ALL {
+            check(Kind::Workload(kind), &json!({}));
+            check(Kind::Workload(kind), &json!({"spec": null, "status": null}));
+            check(
+                Kind::Workload(kind),
+                &json!({
+                    "spec": {"selector": null, "template": {"metadata": {"creationTimestamp": null}, "spec": null},
+                        "strategy": {"rollingUpdate": null}, "updateStrategy": {}, "ordinals": null,
+                        "podFailurePolicy": {"rules": null}},
+                    "status": {"conditions": [condition], "currentRevision": ""},
+                }),
+            );
+        }
+        check(Kind::ControllerRevision, &json!({"revision": 1, "data": null}));
+        check(Kind::ControllerRevision, &json!({"revision": 1, "data": "anything"}));
+        check(
+            Kind::Incident,
+            &json!({"involvedObject": {}, "reason": null, "eventTime": null, "firstTimestamp": null, "lastTimestamp": null, "series": null}),
+        );
+        check(
+            Kind::Incident,
+            &json!({"involvedObject": {"kind": "Pod"}, "series": {"count": 2, "lastObservedTime": null}}),
+        );
+    }
 }

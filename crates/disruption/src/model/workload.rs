@@ -244,6 +244,14 @@ mod tests {
     }
 
     #[test]
+    fn a_replication_controller_selects_by_a_map() {
+        let object = json!({"metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"replicas": 2, "selector": {"app": "web", "matchLabels": "x"}, "template": {}}});
+        let workload = Workload::read(WorkloadKind::ReplicationController, &object.to_string()).unwrap();
+        assert_eq!(workload.replicas, 2);
+    }
+
+    #[test]
     fn jobs_that_count_evictions() {
         #[track_caller]
         fn check(rules: &Value, expected: bool) {

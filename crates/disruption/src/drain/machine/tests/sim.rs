@@ -535,21 +535,15 @@ impl Sim {
     fn write(&mut self, (name, version, change): (NodeName, String, crate::action::NodeChange)) {
         let fault = if self.roll(100) < self.habits.faults { self.roll(3) } else { 3 };
         let broken = self.habits.broken_nodes.clone().filter(|(since, _)| *since <= self.now);
-        let answer = match (broken, fault) {
-            _ if let Some(is_done) = self.habits.first_write_lost.take() => {
-                if is_done {
-                    self.decide_write(&name, &version, change);
-                }
-                NodeAnswer::Trouble(no_answer())
-            }
-            (Some((_, answer)), _) => answer,
-            (None, 0) => NodeAnswer::Trouble(no_answer()),
-            (None, 1) => NodeAnswer::Trouble(Trouble { kind: TroubleKind::ServerError, ..no_answer() }),
-            (None, 2) => {
+        let answer = match (self.habits.first_write_lost.take(), broken, fault) {
+            (Some(true), ..) | (None, None, 2) => {
                 self.decide_write(&name, &version, change);
                 NodeAnswer::Trouble(no_answer())
             }
-            (None, _) => self.decide_write(&name, &version, change),
+            (Some(false), ..) | (None, None, 0) => NodeAnswer::Trouble(no_answer()),
+            (None, Some((_, answer)), _) => answer,
+            (None, None, 1) => NodeAnswer::Trouble(Trouble { kind: TroubleKind::ServerError, ..no_answer() }),
+            (None, None, _) => self.decide_write(&name, &version, change),
         };
         let delay = self.roll_millis(self.habits.lag.min(50));
         self.later(delay, Happening::Deliver(Box::new(Input::NodeWritten { node: name, answer })));

@@ -2,9 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::{fs, io};
 
 use clap::{Args, ValueEnum};
 use disruption::outcome::Exit;

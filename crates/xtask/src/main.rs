@@ -27,9 +27,12 @@ fn main() -> Result<()> {
                     megabytes(*binary_size),
                     help.unwrap_or_default()
                 )?;
+                if let Some(slowness) = built.slowness() {
+                    writeln!(io::stderr(), "warning: {archive}: {slowness}")?;
+                }
                 excess.extend(built.excess().into_iter().map(|excess| format!("{archive}: {excess}")));
             }
-            ensure!(excess.is_empty(), "this must not be released:\n{}", excess.join("\n"));
+            ensure!(excess.is_empty(), "too large to be released:\n{}", excess.join("\n"));
         }
         Task::Manifests { dir } => dist::release_manifests(workspace, &dir)?,
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Uri, header};
 use jiff::Timestamp;
-use kube::client::{Body, ClientBuilder, ConfigExt as _};
+use kube::client::{AuthError, Body, ClientBuilder, ConfigExt as _};
 use kube::{Client, Config};
 use secrecy::SecretString;
 use serde_json::Value;
@@ -340,8 +340,15 @@ fn authority(url: &Uri) -> String {
         .unwrap_or_default()
 }
 
+/// Google's provider without a command of its own, which kubectl dropped with 1.26.
+const NO_MORE_GCP: &str = "the auth provider gcp is no more: use the credential plugin gke-gcloud-auth-plugin";
+
 fn client_error(error: kube::Error, target: &Target) -> ConnectError {
+    let provider = target.user.auth_provider.as_ref().map(|provider| provider.name.as_str());
     match error {
+        kube::Error::Auth(AuthError::AuthExec(_)) if provider == Some("gcp") => {
+            ConnectError::Credentials(NO_MORE_GCP.to_owned())
+        }
         kube::Error::Auth(error) => {
             let plugin = target.user.exec.as_ref().and_then(|exec| exec.command.as_deref()).unwrap_or_default();
             ConnectError::Credentials(error::credentials_text(&error, plugin))

@@ -262,6 +262,18 @@ fn what_kubectl_refuses_is_refused_in_its_words() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_no_more_names_what_follows_it() {
+    let home = Home::new();
+    let gke = "{apiVersion: v1, kind: Config, current-context: gke, contexts: [{name: gke, context: {cluster: gke, user: gke}}],
+        clusters: [{name: gke, cluster: {server: 'https://10.0.0.1'}}],
+        users: [{name: gke, user: {auth-provider: {name: gcp, config: {}}}}]}";
+    fs::write(home.path("gke"), gke).unwrap();
+    let options = ConnectOptions { kubeconfig: Some(home.path("gke")), ..ConnectOptions::default() };
+    let error = connect_from(&options, &Environment::default()).err().unwrap().to_string();
+    assert_eq!(error, NO_MORE_GCP);
+}
+
+#[tokio::test]
 async fn what_the_client_refuses_is_worded_too() {
     let home = Home::new();
     let check = |options: ConnectOptions, expected: &str| {

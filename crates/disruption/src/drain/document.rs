@@ -611,10 +611,14 @@ impl PlannedPod {
 }
 
 impl PodOwner {
-    fn of(pod: &Pod, workloads: &Workloads) -> Option<Self> {
+    /// The workload at the top of its owners, also where only its name is known.
+    pub(super) fn of(pod: &Pod, workloads: &Workloads) -> Option<Self> {
         match workloads.root(pod) {
             Owner::Workload(workload) => Some(Self::new(workload.kind.as_str(), &workload.name.name)),
-            _ => pod.controller.as_ref().map(|owner| Self::new(&owner.kind, &owner.name)),
+            Owner::Unknown(owner) => Some(Self::new(&owner.kind, &owner.name)),
+            Owner::None | Owner::Node | Owner::Gone(_) | Owner::Custom(_) => {
+                pod.controller.as_ref().map(|owner| Self::new(&owner.kind, &owner.name))
+            }
         }
     }
 
@@ -723,8 +727,9 @@ mod tests {
     use super::*;
     use crate::{
         document::schema,
-        fixture::{budget, daemon_set, deployment, job, node, pod, stateful_set, world},
-        model::NodeName,
+        fixture::{budget, daemon_set, deployment, job, node, pod, replica_set, stateful_set, world},
+        model::{NodeName, WorkloadKind},
+        snapshot::{Kind, Unreadable},
     };
 
     #[test]
@@ -745,6 +750,33 @@ mod tests {
         let plan = plan::plan(&world, &targets, &options).unwrap();
         let place = Place { context: Some("kind".into()), cluster: Some("kind-cluster".into()) };
         insta::assert_json_snapshot!(DrainPlan::new(&plan, place));
+    }
+
+    /// One owner is meant wherever one is named.
+    #[test]
+    fn an_owner_of_whom_only_the_name_is_known() {
+        let web = deployment("web");
+        let set = replica_set("web-5f7").of(&web);
+        let mut world = world().with(node("n1")).with(set.clone());
+        world.mark_unknown(Kind::Workload(WorkloadKind::Deployment), Unreadable::NotInFile);
+        let world = world.with(pod("web-5f7-a").of(&set)).with(pod("web-5f7-b").of(&set));
+        let (targets, options) = ([NodeName("n1".into())], Options::default());
+        let plan = plan::plan(&world, &targets, &options).unwrap();
+        let document = DrainPlan::new(&plan, Place::default());
+        let owner = Some(PodOwner::new("Deployment", "web"));
+        for pod in &document.pods {
+            assert_eq!((&pod.owner, &pod.replacement.by), (&owner, &owner), "{}", pod.name);
+        }
+        let implied = &document.implied_budgets[0];
+        assert_eq!((implied.kind.as_str(), implied.name.as_str()), ("Deployment", "web"));
+        let needed: Vec<&str> = document
+            .unknowns
+            .iter()
+            .filter(|unknown| document.needs(unknown))
+            .map(|unknown| unknown.resource.as_str())
+            .collect();
+        assert_eq!(needed, ["deployments.apps"]);
+        assert!(document.diff.contains("deployment/web: 2\n"), "{}", document.diff);
     }
 
     #[test]

@@ -475,11 +475,16 @@ impl DrainPlan {
         self.exit_code = Exit::of_all([self.exit(), Exit::Forbidden]).code();
     }
 
-    /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one.
+    /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one; where
+    /// nobody answered nothing is wrong with the pod.
     pub fn record_server_answers(&mut self, answers: Vec<ServerAnswer>) {
         let by = |who: RefusedBy| answers.iter().filter(move |answer| answer.refused_by == Some(who)).count();
         let (budget, server, none) = (by(RefusedBy::Budget), by(RefusedBy::Server), by(RefusedBy::NoAnswer));
-        for refusal in answers.iter().filter(|answer| !answer.accepted) {
+        let is_refused = |answer: &&ServerAnswer| match answer.refused_by {
+            Some(RefusedBy::Budget | RefusedBy::Server) => true,
+            Some(RefusedBy::NoAnswer) | None => false,
+        };
+        for refusal in answers.iter().filter(is_refused) {
             let pod = self.pods.iter_mut().find(|pod| format!("pod/{}/{}", pod.namespace, pod.name) == refusal.object);
             if let Some(pod) = pod {
                 let (severity, message) = (ReasonSeverity::Error, refusal.message.clone());
@@ -777,6 +782,34 @@ mod tests {
             .collect();
         assert_eq!(needed, ["deployments.apps"]);
         assert!(document.diff.contains("deployment/web: 2\n"), "{}", document.diff);
+    }
+
+    #[test]
+    fn what_the_server_says_of_a_pod() {
+        #[track_caller]
+        fn check(refused_by: RefusedBy, expected: (PlanVerdict, u8, &[&str], &str)) {
+            let world = world().with(node("n1")).runs(&deployment("web"), ["n1"]);
+            let (targets, options) = ([NodeName("n1".into())], Options::default());
+            let mut document = DrainPlan::new(&plan::plan(&world, &targets, &options).unwrap(), Place::default());
+            let before = document.message.clone();
+            document.record_server_answers(vec![ServerAnswer {
+                object: format!("pod/{}/{}", document.pods[0].namespace, document.pods[0].name),
+                request: ServerRequest::Evict,
+                accepted: false,
+                code: None,
+                refused_by: Some(refused_by),
+                message: "why".into(),
+            }]);
+            let DrainPlan { verdict, exit_code, pods, message, .. } = document;
+            let errors = pods[0].reasons.iter().filter(|reason| reason.severity == ReasonSeverity::Error);
+            let codes: Vec<&str> = errors.map(|reason| reason.code.as_str()).collect();
+            let sentence = message.strip_suffix(&format!("; by our own rules: {before}")).unwrap();
+            assert_eq!((verdict, exit_code, codes.as_slice(), sentence), expected);
+        }
+        let refuses = "the server refuses 1 request";
+        check(RefusedBy::Server, (PlanVerdict::Refused, 3, &["ServerRefused"], refuses));
+        check(RefusedBy::Budget, (PlanVerdict::Blocked, 4, &["ServerRefused"], refuses));
+        check(RefusedBy::NoAnswer, (PlanVerdict::Clear, 1, &[], "the server gave no answer to 1 request"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `DrainPlan`, the document that pipelines read: its names and keys are a contract and change only on purpose.
 
+mod repair;
 mod result;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use crate::document::ProbeResult;
+pub use repair::{NodeRepair, RepairOutcome, RepairResult};
 pub use result::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult};
 
 /// The plan of a drain.
@@ -816,6 +818,21 @@ mod tests {
     fn the_schemas_are_written_down() {
         schema::check_written::<DrainPlan>("DrainPlan");
         schema::check_written::<DrainResult>("DrainResult");
+        schema::check_written::<RepairResult>("RepairResult");
+    }
+
+    /// What programs read of a repair.
+    #[test]
+    fn the_contract_of_a_repair() {
+        let repair = schema::of::<RepairResult>();
+        assert_eq!(repair.keys(""), "apiVersion dryRun exitCode kind nodes");
+        assert_eq!(repair.keys("NodeRepair"), "message name outcome");
+        assert_eq!(repair.values("RepairOutcome"), "Failed LeftAlone RecordRemoved Uncordoned");
+        assert!(repair.requires("nodes"), "empty, but never absent");
+        let node = NodeRepair { name: "n1".into(), outcome: RepairOutcome::Uncordoned, message: String::new() };
+        let result = RepairResult::new(vec![node], Exit::Forbidden, "server");
+        let expected = r#"{"apiVersion":"disruption/v1alpha1","kind":"RepairResult","exitCode":11,"dryRun":"server","nodes":[{"name":"n1","outcome":"Uncordoned","message":""}]}"#;
+        assert_eq!(serde_json::to_string(&result).unwrap(), expected);
     }
 
     /// The words that the design promises to programs.

@@ -104,7 +104,7 @@ async fn repair(
                 tell(connection.server_now(), node.name, &finding, dry_run, format, printer)?;
                 return Ok(repaired);
             }
-            NodeAnswer::Deleted => return Ok(None),
+            NodeAnswer::Deleted => return Ok(Some(tell_gone(&node.name, printer))),
             NodeAnswer::Forbidden(message) => return Err(failure(&node, &message).exit(Exit::Forbidden)),
             NodeAnswer::Denied(message) => return Err(failure(&node, &message)),
             NodeAnswer::Trouble(trouble) => return Err(failure(&node, &trouble.message)),
@@ -162,6 +162,13 @@ fn tell(
     }
 }
 
+/// Tells that there is nothing left to repair, though there was.
+fn tell_gone(node: &NodeName, printer: &mut Printer) -> NodeRepair {
+    let message = "it was deleted meanwhile".to_owned();
+    printer.err.plain(format_args!("node/{node}: nothing left to repair: {message}"));
+    NodeRepair { name: node.0.clone(), outcome: RepairOutcome::Gone, message }
+}
+
 /// Tells how it ended; programs get the document also where there was nothing to repair.
 fn tell_end(
     nodes: Vec<NodeRepair>,
@@ -213,6 +220,15 @@ mod tests {
         check(&Finding::LeakedCordon, DryRun::Server, "node/n uncordoned (server dry run)\n", "");
         check(&Finding::OldRecord("why"), DryRun::None, "", "node/n: record removed: why\n");
         check(&Finding::OldRecord("why"), DryRun::Client, "", "node/n: record removed (dry run): why\n");
+    }
+
+    #[test]
+    fn a_node_that_goes_before_it_is_repaired_is_named() {
+        let (mut printer, captured) = Printer::captured(ColorChoice::Never);
+        let gone = tell_gone(&NodeName("n".into()), &mut printer);
+        assert_eq!((gone.outcome, gone.message.as_str()), (RepairOutcome::Gone, "it was deleted meanwhile"));
+        tell_end(vec![gone], Exit::Done, DryRun::None, None, &mut printer).unwrap();
+        assert_eq!(captured.err(), "node/n: nothing left to repair: it was deleted meanwhile\n");
     }
 
     #[test]

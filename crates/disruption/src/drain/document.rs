@@ -827,7 +827,7 @@ mod tests {
         let repair = schema::of::<RepairResult>();
         assert_eq!(repair.keys(""), "apiVersion dryRun exitCode kind nodes");
         assert_eq!(repair.keys("NodeRepair"), "message name outcome");
-        assert_eq!(repair.values("RepairOutcome"), "Failed LeftAlone RecordRemoved Uncordoned");
+        assert_eq!(repair.values("RepairOutcome"), "Failed Gone LeftAlone RecordRemoved Uncordoned");
         assert!(repair.requires("nodes"), "empty, but never absent");
         let node = NodeRepair { name: "n1".into(), outcome: RepairOutcome::Uncordoned, message: String::new() };
         let result = RepairResult::new(vec![node], Exit::Forbidden, "server");

@@ -43,6 +43,8 @@ pub enum RepairOutcome {
     RecordRemoved,
     /// Nothing was changed: the drain may still live, has ended by itself, or its record cannot be read.
     LeftAlone,
+    /// The node was deleted meanwhile, and its record with it.
+    Gone,
     /// It could not be repaired.
     Failed,
 }

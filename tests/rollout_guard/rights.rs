@@ -138,6 +138,28 @@ async fn without_a_watch_of_events_it_goes_on() -> Result<()> {
     Ok(())
 }
 
+/// Rights are per resource: what is seen is guarded to its end.
+#[tokio::test]
+async fn without_a_watch_of_one_kind_the_other_is_guarded() -> Result<()> {
+    let world = bad("one-kind").await?;
+    world.stateful_set("db").replicas(1).image(GOOD).create().await?;
+    world.ready("statefulset/db").await?;
+    let more = lab::rule("apps", &["statefulsets"], &["get", "list", "patch"]);
+    let revisions = lab::rule("apps", &["controllerrevisions"], &["get", "list", "watch"]);
+    let pods = lab::rule("", &["pods"], &["delete"]);
+    let user = world.user("partly", &[guardian(), vec![more, revisions, pods]].concat()).await?;
+    world.set_image("statefulset/db", "registry.test/app:sim-slow").await?;
+    let args = ["deployment/web", "statefulset/db", "--stable-for", "5s", "-o", "json"];
+    let output = guard_as(&world, &user, &args).await?;
+    let (_, result) = documents(&output)?;
+    let outcomes = [&result["rollouts"][0]["outcome"], &result["rollouts"][1]["outcome"]];
+    assert_eq!((&result["exitCode"], outcomes), (&json!(11), [&json!("Undone"), &json!("Unfinished")]), "{result:#}");
+    assert_eq!(image(&world, "deployment/web").await?, GOOD);
+    let asks = format!("kubectl auth can-i watch statefulsets.apps -n {}", world.namespace);
+    assert!(result["next"].as_array().is_some_and(|next| next.contains(&json!(asks))), "{result:#}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_workload_itself_must_be_readable() -> Result<()> {
     let world = lab::shared()?.world("no-read").await?;

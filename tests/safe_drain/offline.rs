@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::runner::{document, offline, plan};
+use crate::runner::{document, offline, plan, pods};
 
 const KINDS: &str = "nodes,pods,pdb,deploy,rs,rc,sts,ds,jobs";
 
@@ -53,5 +53,43 @@ async fn live_and_from_a_file_are_equal() -> Result<()> {
     let (_, live) = plan(&world, &[&a.name]).await?;
     let widgets = live["budgets"].as_array().unwrap().iter().find(|budget| budget["name"] == "w").unwrap();
     assert_eq!((&widgets["expectedPods"], &widgets["disruptionsAllowed"]), (&json!(2), &json!(1)));
+    Ok(())
+}
+
+/// `ReplicaSets` name the Deployments that nobody has read: one owner is meant wherever one is named.
+#[tokio::test]
+async fn owners_above_the_replica_sets_of_a_file() -> Result<()> {
+    let object = |kind: &str, name: &str, owner: Option<(&str, &str)>, rest: Value| {
+        let owners: Vec<Value> = owner
+            .map(|(kind, name)| json!({"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": name, "controller": true}))
+            .into_iter()
+            .collect();
+        let mut object = json!({"apiVersion": if kind == "ReplicaSet" { "apps/v1" } else { "v1" }, "kind": kind,
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "ownerReferences": owners}});
+        object.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        object
+    };
+    let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    let pod = json!({"spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}, "status": ready});
+    let items = [
+        object("Node", "n", None, json!({"status": ready})),
+        object("ReplicaSet", "web-5f7", Some(("Deployment", "web")), json!({"spec": {"replicas": 2, "selector": {}}})),
+        object("Pod", "web-5f7-a", Some(("ReplicaSet", "web-5f7")), pod.clone()),
+        object("Pod", "web-5f7-b", Some(("ReplicaSet", "web-5f7")), pod),
+    ];
+    let file = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+
+    let plan = document(&offline(&["plan", "n", "--from-file", "-", "-o", "json"], &file).await?)?;
+    let web = json!({"kind": "Deployment", "name": "web"});
+    for pod in pods(&plan) {
+        assert_eq!((&pod["owner"], &pod["replacement"]["by"]), (&web, &web), "{plan:#}");
+    }
+    assert_eq!(plan["impliedBudgets"][0]["kind"], "Deployment", "{plan:#}");
+    let diff = plan["diff"].as_str().unwrap();
+    assert!(diff.contains("-  shop deployment/web: 2\n"), "{diff}");
+    let output = offline(&["plan", "n", "--from-file", "-"], &file).await?;
+    let names = |line: &str| output.stdout.lines().any(|of| of.starts_with(line));
+    assert!(names("deployments.apps "), "among what is unknown: {output}");
+    assert!(names("WITHOUT-BUDGET ") && names("shop deployment/web "), "among those without a budget: {output}");
     Ok(())
 }

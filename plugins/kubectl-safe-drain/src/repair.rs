@@ -7,7 +7,7 @@ use cluster::{
 };
 use disruption::{
     action::{NodeAnswer, NodeChange, RecordChange},
-    document::API_VERSION,
+    drain::document::{NodeRepair, RepairOutcome, RepairResult},
     event::Event,
     journal::{self, Standing},
     model::{Node, NodeName},
@@ -21,7 +21,6 @@ use plugin::{
     shell::Shell,
     values::{DryRun, Format},
 };
-use serde::Serialize;
 
 use crate::{
     arguments::RepairFlags,
@@ -30,35 +29,6 @@ use crate::{
 
 /// How often a lost race for a node is decided again.
 const MOST_RACES: u32 = 5;
-
-/// What came of it: the last document, behind the events.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RepairResult {
-    api_version: &'static str,
-    kind: &'static str,
-    exit_code: u8,
-    dry_run: &'static str,
-    nodes: Vec<NodeRepair>,
-}
-
-/// What came of a node on which a drain had left a record.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeRepair {
-    name: String,
-    outcome: RepairOutcome,
-    message: String,
-}
-
-/// A node's final word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-enum RepairOutcome {
-    Uncordoned,
-    RecordRemoved,
-    LeftAlone,
-    Failed,
-}
 
 /// What there is to repair on a node.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,7 +54,7 @@ pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, 
     for node in nodes {
         let name = node.name.clone();
         match repair(&connection, node, now, dry_run, flags.output.output, &mut shell.printer).await {
-            Ok(finding) => repairs.extend(NodeRepair::of(&name, &finding)),
+            Ok(repaired) => repairs.extend(repaired),
             Err(error) => {
                 shell.printer.error(&error);
                 exits.push(error.exit);
@@ -97,7 +67,7 @@ pub(crate) async fn run(flags: &RepairFlags, shell: &mut Shell) -> Result<Exit, 
     Ok(exit)
 }
 
-/// Repairs one node, deciding again when somebody else was faster. Says what there was to repair in the end.
+/// Repairs one node, deciding again when somebody else was faster. None where no drain had left a record.
 async fn repair(
     connection: &Connection,
     mut node: Node,
@@ -105,14 +75,14 @@ async fn repair(
     dry_run: DryRun,
     format: Option<Format>,
     printer: &mut Printer,
-) -> Result<Finding, CliError> {
+) -> Result<Option<NodeRepair>, CliError> {
     for _ in 0..MOST_RACES {
         let finding = find(&node, now);
         let unschedulable = match &finding {
-            Finding::Nothing => return Ok(finding),
+            Finding::Nothing => return Ok(None),
             Finding::NotOurs(why) => {
                 printer.err.plain(format_args!("node/{} is left alone: {why}", node.name));
-                return Ok(finding);
+                return Ok(repaired(&node.name, &finding));
             }
             Finding::LeakedCordon => Some(false),
             Finding::OldRecord(_) => None,
@@ -130,10 +100,11 @@ async fn repair(
         match answer {
             NodeAnswer::Changed(fresh) => node = fresh,
             NodeAnswer::Stands(_) => {
+                let repaired = repaired(&node.name, &finding);
                 tell(connection.server_now(), node.name, &finding, dry_run, format, printer)?;
-                return Ok(finding);
+                return Ok(repaired);
             }
-            NodeAnswer::Deleted => return Ok(Finding::Nothing),
+            NodeAnswer::Deleted => return Ok(Some(tell_gone(&node.name, printer))),
             NodeAnswer::Forbidden(message) => return Err(failure(&node, &message).exit(Exit::Forbidden)),
             NodeAnswer::Denied(message) => return Err(failure(&node, &message)),
             NodeAnswer::Trouble(trouble) => return Err(failure(&node, &trouble.message)),
@@ -191,6 +162,13 @@ fn tell(
     }
 }
 
+/// Tells that there is nothing left to repair, though there was.
+fn tell_gone(node: &NodeName, printer: &mut Printer) -> NodeRepair {
+    let message = "it was deleted meanwhile".to_owned();
+    printer.err.plain(format_args!("node/{node}: nothing left to repair: {message}"));
+    NodeRepair { name: node.0.clone(), outcome: RepairOutcome::Gone, message }
+}
+
 /// Tells how it ended; programs get the document also where there was nothing to repair.
 fn tell_end(
     nodes: Vec<NodeRepair>,
@@ -200,13 +178,7 @@ fn tell_end(
     printer: &mut Printer,
 ) -> Result<(), CliError> {
     if let Some(format) = format {
-        let result = RepairResult {
-            api_version: API_VERSION,
-            kind: "RepairResult",
-            exit_code: exit.code(),
-            dry_run: strategy(dry_run),
-            nodes,
-        };
+        let result = RepairResult::new(nodes, exit, strategy(dry_run));
         return printer.out.streamed(format, &result);
     }
     if nodes.is_empty() {
@@ -215,17 +187,15 @@ fn tell_end(
     Ok(())
 }
 
-impl NodeRepair {
-    /// None where no drain had left a record.
-    fn of(node: &NodeName, finding: &Finding) -> Option<Self> {
-        let (outcome, message) = match finding {
-            Finding::Nothing => return None,
-            Finding::NotOurs(why) => (RepairOutcome::LeftAlone, why.as_str()),
-            Finding::LeakedCordon => (RepairOutcome::Uncordoned, ""),
-            Finding::OldRecord(why) => (RepairOutcome::RecordRemoved, *why),
-        };
-        Some(Self { name: node.0.clone(), outcome, message: message.to_owned() })
-    }
+/// None where no drain had left a record.
+fn repaired(node: &NodeName, finding: &Finding) -> Option<NodeRepair> {
+    let (outcome, message) = match finding {
+        Finding::Nothing => return None,
+        Finding::NotOurs(why) => (RepairOutcome::LeftAlone, why.as_str()),
+        Finding::LeakedCordon => (RepairOutcome::Uncordoned, ""),
+        Finding::OldRecord(why) => (RepairOutcome::RecordRemoved, *why),
+    };
+    Some(NodeRepair { name: node.0.clone(), outcome, message: message.to_owned() })
 }
 
 fn failure(node: &Node, message: &str) -> CliError {
@@ -251,12 +221,22 @@ mod tests {
         check(&Finding::OldRecord("why"), DryRun::None, "", "node/n: record removed: why\n");
         check(&Finding::OldRecord("why"), DryRun::Client, "", "node/n: record removed (dry run): why\n");
     }
+
+    #[test]
+    fn a_node_that_goes_before_it_is_repaired_is_named() {
+        let (mut printer, captured) = Printer::captured(ColorChoice::Never);
+        let gone = tell_gone(&NodeName("n".into()), &mut printer);
+        assert_eq!((gone.outcome, gone.message.as_str()), (RepairOutcome::Gone, "it was deleted meanwhile"));
+        tell_end(vec![gone], Exit::Done, DryRun::None, None, &mut printer).unwrap();
+        assert_eq!(captured.err(), "node/n: nothing left to repair: it was deleted meanwhile\n");
+    }
+
     #[test]
     fn programs_get_a_document_even_of_nothing() {
         #[track_caller]
         fn check(format: Option<Format>, findings: &[(&str, Finding)], exit: Exit, out: &str, err: &str) {
             let (mut printer, captured) = Printer::captured(ColorChoice::Never);
-            let repairs = findings.iter().filter_map(|(name, of)| NodeRepair::of(&NodeName((*name).into()), of));
+            let repairs = findings.iter().filter_map(|(name, of)| repaired(&NodeName((*name).into()), of));
             tell_end(repairs.collect(), exit, DryRun::Server, format, &mut printer).unwrap();
             assert_eq!((captured.out().as_str(), captured.err().as_str()), (out, err));
         }

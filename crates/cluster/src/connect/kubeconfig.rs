@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kube::config::{AuthInfo, Cluster, Context, ExecAuthCluster, Kubeconfig, KubeconfigError};
+use secrecy::ExposeSecret as _;
 
 use super::{ConnectOptions, Environment};
 use crate::error::{ConnectError, io_text};
@@ -55,7 +56,7 @@ pub(super) fn entries(options: &ConnectOptions, environment: &Environment) -> Re
 pub(super) fn resolve(options: &ConnectOptions, environment: &Environment) -> Result<Target, ConnectError> {
     let config = load(options, environment)?;
     let mut target = match in_cluster(environment) {
-        Some(pod) if is_empty(&config) && options.server.is_none() && !options.names_an_entry() => pod,
+        Some(pod) if is_empty(&config) && given(options.server.as_ref()).is_none() && !options.names_an_entry() => pod,
         _ => choose(&config, options)?,
     };
     override_cluster(&mut target, options);
@@ -122,7 +123,45 @@ fn read(path: &Path) -> Result<Kubeconfig, ConnectError> {
     })?;
     // An empty current-context counts as none: a later file of the list may set it.
     config.current_context = given(config.current_context.as_ref());
+    // Against the file's folder an empty path has become the folder itself.
+    let folder = path.parent().map(|folder| folder.join("").display().to_string()).unwrap_or_default();
+    config
+        .clusters
+        .iter_mut()
+        .filter_map(|named| named.cluster.as_mut())
+        .for_each(|of| drop_empty_of_cluster(of, &folder));
+    config
+        .auth_infos
+        .iter_mut()
+        .filter_map(|named| named.auth_info.as_mut())
+        .for_each(|of| drop_empty_of_user(of, &folder));
     Ok(config)
+}
+
+/// Empty fields count as absent, as in client-go, which asks for their length.
+fn drop_empty_of_cluster(cluster: &mut Cluster, folder: &str) {
+    let Cluster { server, certificate_authority, certificate_authority_data, proxy_url, tls_server_name, .. } = cluster;
+    for text in [server, certificate_authority_data, proxy_url, tls_server_name] {
+        text.take_if(|text| text.is_empty());
+    }
+    certificate_authority.take_if(|path| path.is_empty() || path == folder);
+}
+
+/// The same of a user.
+fn drop_empty_of_user(user: &mut AuthInfo, folder: &str) {
+    for text in
+        [&mut user.username, &mut user.client_certificate_data, &mut user.impersonate, &mut user.impersonate_uid]
+    {
+        text.take_if(|text| text.is_empty());
+    }
+    for secret in [&mut user.password, &mut user.token, &mut user.client_key_data] {
+        secret.take_if(|secret| secret.expose_secret().is_empty());
+    }
+    for path in [&mut user.token_file, &mut user.client_certificate, &mut user.client_key] {
+        path.take_if(|path| path.is_empty() || path == folder);
+    }
+    user.impersonate_groups.take_if(|groups| groups.is_empty());
+    user.impersonate_user_extra.take_if(|extra| extra.is_empty());
 }
 
 fn first_line(text: &str) -> &str {
@@ -195,7 +234,7 @@ fn choose(config: &Kubeconfig, options: &ConnectOptions) -> Result<Target, Conne
         Some(name) => {
             let entry = config.auth_infos.iter().find(|named| named.name == *name);
             // A context may name a user that doesn't exist: then the request is anonymous, as kubectl's.
-            if entry.is_none() && options.user.is_some() {
+            if entry.is_none() && given(options.user.as_ref()).is_some() {
                 return Err(ConnectError::UnknownUser(name.clone()));
             }
             entry.and_then(|named| named.auth_info.clone()).unwrap_or_default()
@@ -257,7 +296,7 @@ fn override_user(user: &mut AuthInfo, options: &ConnectOptions) {
         user.exec = None;
         user.auth_provider = None;
     }
-    if let Some(password) = &options.password {
+    if let Some(password) = options.password.as_ref().filter(|password| !password.expose_secret().is_empty()) {
         user.password = Some(password.clone());
     }
     if let Some(name) = given(options.as_user.as_ref()) {

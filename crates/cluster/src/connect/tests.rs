@@ -9,6 +9,8 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{ListParams, PostParams};
+use kube::config::{AuthInfo, Cluster};
+use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -271,6 +273,53 @@ async fn a_provider_that_is_no_more_names_what_follows_it() {
     let options = ConnectOptions { kubeconfig: Some(home.path("gke")), ..ConnectOptions::default() };
     let error = connect_from(&options, &Environment::default()).err().unwrap().to_string();
     assert_eq!(error, NO_MORE_GCP);
+}
+
+#[tokio::test]
+async fn empty_fields_and_flags_count_as_absent() {
+    let home = Home::new();
+    let text = r#"
+apiVersion: v1
+kind: Config
+clusters:
+- {name: tls, cluster: {server: "https://h", insecure-skip-tls-verify: true, certificate-authority: "",
+    certificate-authority-data: "", tls-server-name: "", proxy-url: ""}}
+users:
+- {name: basic, user: {username: u, token: "", tokenFile: "", client-certificate: "", client-certificate-data: "",
+    client-key: "", client-key-data: "", as: "", as-uid: "", as-groups: [], as-user-extra: {}}}
+- {name: file, user: {token: "", tokenFile: token, username: "", password: ""}}
+- {name: plugin, user: {token: "", username: "", password: "",
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: get-token}}}
+contexts:
+- {name: basic, context: {cluster: tls, user: basic}}
+- {name: file, context: {cluster: tls, user: file}}
+- {name: plugin, context: {cluster: tls, user: plugin}}
+- {name: no-user, context: {cluster: tls, user: gone}}
+"#;
+    fs::write(home.path("empty"), text).unwrap();
+    let environment = home.environment(&["empty"]);
+    let context = |name: &str| ConnectOptions { context: Some(name.to_owned()), ..ConnectOptions::default() };
+
+    let Target { cluster, user, .. } = kubeconfig::resolve(&context("basic"), &environment).unwrap();
+    let expected =
+        Cluster { server: Some("https://h".to_owned()), insecure_skip_tls_verify: Some(true), ..Cluster::default() };
+    assert_eq!(format!("{cluster:?}"), format!("{expected:?}"));
+    let expected =
+        AuthInfo { username: Some("u".to_owned()), password: Some(String::new().into()), ..AuthInfo::default() };
+    assert_eq!(format!("{user:?}"), format!("{expected:?}"));
+    let user = kubeconfig::resolve(&context("file"), &environment).unwrap().user;
+    let expected = AuthInfo { token_file: Some(home.path("token").display().to_string()), ..AuthInfo::default() };
+    assert_eq!(format!("{user:?}"), format!("{expected:?}"));
+    let error = connect_from(&context("plugin"), &environment).err().unwrap();
+    assert_eq!(error.to_string(), "getting credentials: exec: executable get-token not found");
+
+    let flag = ConnectOptions { user: Some(String::new()), ..context("no-user") };
+    assert_eq!(kubeconfig::resolve(&flag, &environment).unwrap().user_name.as_deref(), Some("gone"));
+    let flag = ConnectOptions { password: Some("".into()), ..context("second") };
+    let password = kubeconfig::resolve(&flag, &home.environment(&["second"])).unwrap().user.password.unwrap();
+    assert_eq!(password.expose_secret(), "p");
+    let flag = ConnectOptions { server: Some(String::new()), ..ConnectOptions::default() };
+    assert_eq!(kubeconfig::resolve(&flag, &home.in_pod(&["missing"])).unwrap().server, "https://10.96.0.1:443");
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use std::{
 use crate::{
     diff,
     drain::{
+        document::PodOwner,
         filter::{Comeback, Fate},
         plan::{NodePlan, Plan, PodPlan},
     },
     model::{NodeName, Pod, WorkloadKind},
-    workload::{Owner, Workloads},
+    workload::Workloads,
 };
 
 /// The diff of the whole plan.
@@ -74,9 +75,8 @@ fn describe_node(plan: &Plan<'_>, node: &NodePlan<'_>, unschedulable: &str, stay
 }
 
 fn describe_owner(pod: &Pod, workloads: &Workloads) -> String {
-    match (workloads.root(pod), &pod.controller) {
-        (Owner::Workload(workload), _) => format!("{}/{}", workload.kind.as_str().to_lowercase(), workload.name.name),
-        (_, Some(owner)) => format!("{}/{}", owner.kind.to_lowercase(), owner.name),
-        (_, None) => format!("pod/{}", pod.name.name),
+    match PodOwner::of(pod, workloads) {
+        Some(PodOwner { kind, name }) => format!("{}/{name}", kind.to_lowercase()),
+        None => format!("pod/{}", pod.name.name),
     }
 }

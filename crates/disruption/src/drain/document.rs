@@ -1,5 +1,6 @@
 //! `DrainPlan`, the document that pipelines read: its names and keys are a contract and change only on purpose.
 
+mod repair;
 mod result;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use crate::document::ProbeResult;
+pub use repair::{NodeRepair, RepairOutcome, RepairResult};
 pub use result::{DrainResult, NodeOutcome, NodeResult, PodOutcome, PodResult};
 
 /// The plan of a drain.
@@ -475,11 +477,16 @@ impl DrainPlan {
         self.exit_code = Exit::of_all([self.exit(), Exit::Forbidden]).code();
     }
 
-    /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one.
+    /// Puts what the server said beside what was computed. A refusal makes a clear plan a refused or blocked one; where
+    /// nobody answered nothing is wrong with the pod.
     pub fn record_server_answers(&mut self, answers: Vec<ServerAnswer>) {
         let by = |who: RefusedBy| answers.iter().filter(move |answer| answer.refused_by == Some(who)).count();
         let (budget, server, none) = (by(RefusedBy::Budget), by(RefusedBy::Server), by(RefusedBy::NoAnswer));
-        for refusal in answers.iter().filter(|answer| !answer.accepted) {
+        let is_refused = |answer: &&ServerAnswer| match answer.refused_by {
+            Some(RefusedBy::Budget | RefusedBy::Server) => true,
+            Some(RefusedBy::NoAnswer) | None => false,
+        };
+        for refusal in answers.iter().filter(is_refused) {
             let pod = self.pods.iter_mut().find(|pod| format!("pod/{}/{}", pod.namespace, pod.name) == refusal.object);
             if let Some(pod) = pod {
                 let (severity, message) = (ReasonSeverity::Error, refusal.message.clone());
@@ -611,10 +618,14 @@ impl PlannedPod {
 }
 
 impl PodOwner {
-    fn of(pod: &Pod, workloads: &Workloads) -> Option<Self> {
+    /// The workload at the top of its owners, also where only its name is known.
+    pub(super) fn of(pod: &Pod, workloads: &Workloads) -> Option<Self> {
         match workloads.root(pod) {
             Owner::Workload(workload) => Some(Self::new(workload.kind.as_str(), &workload.name.name)),
-            _ => pod.controller.as_ref().map(|owner| Self::new(&owner.kind, &owner.name)),
+            Owner::Unknown(owner) => Some(Self::new(&owner.kind, &owner.name)),
+            Owner::None | Owner::Node | Owner::Gone(_) | Owner::Custom(_) => {
+                pod.controller.as_ref().map(|owner| Self::new(&owner.kind, &owner.name))
+            }
         }
     }
 
@@ -723,8 +734,9 @@ mod tests {
     use super::*;
     use crate::{
         document::schema,
-        fixture::{budget, daemon_set, deployment, job, node, pod, stateful_set, world},
-        model::NodeName,
+        fixture::{budget, daemon_set, deployment, job, node, pod, replica_set, stateful_set, world},
+        model::{NodeName, WorkloadKind},
+        snapshot::{Kind, Unreadable},
     };
 
     #[test]
@@ -747,10 +759,80 @@ mod tests {
         insta::assert_json_snapshot!(DrainPlan::new(&plan, place));
     }
 
+    /// One owner is meant wherever one is named.
+    #[test]
+    fn an_owner_of_whom_only_the_name_is_known() {
+        let web = deployment("web");
+        let set = replica_set("web-5f7").of(&web);
+        let mut world = world().with(node("n1")).with(set.clone());
+        world.mark_unknown(Kind::Workload(WorkloadKind::Deployment), Unreadable::NotInFile);
+        let world = world.with(pod("web-5f7-a").of(&set)).with(pod("web-5f7-b").of(&set));
+        let (targets, options) = ([NodeName("n1".into())], Options::default());
+        let plan = plan::plan(&world, &targets, &options).unwrap();
+        let document = DrainPlan::new(&plan, Place::default());
+        let owner = Some(PodOwner::new("Deployment", "web"));
+        for pod in &document.pods {
+            assert_eq!((&pod.owner, &pod.replacement.by), (&owner, &owner), "{}", pod.name);
+        }
+        let implied = &document.implied_budgets[0];
+        assert_eq!((implied.kind.as_str(), implied.name.as_str()), ("Deployment", "web"));
+        let needed: Vec<&str> = document
+            .unknowns
+            .iter()
+            .filter(|unknown| document.needs(unknown))
+            .map(|unknown| unknown.resource.as_str())
+            .collect();
+        assert_eq!(needed, ["deployments.apps"]);
+        assert!(document.diff.contains("deployment/web: 2\n"), "{}", document.diff);
+    }
+
+    #[test]
+    fn what_the_server_says_of_a_pod() {
+        #[track_caller]
+        fn check(refused_by: RefusedBy, expected: (PlanVerdict, u8, &[&str], &str)) {
+            let world = world().with(node("n1")).runs(&deployment("web"), ["n1"]);
+            let (targets, options) = ([NodeName("n1".into())], Options::default());
+            let mut document = DrainPlan::new(&plan::plan(&world, &targets, &options).unwrap(), Place::default());
+            let before = document.message.clone();
+            document.record_server_answers(vec![ServerAnswer {
+                object: format!("pod/{}/{}", document.pods[0].namespace, document.pods[0].name),
+                request: ServerRequest::Evict,
+                accepted: false,
+                code: None,
+                refused_by: Some(refused_by),
+                message: "why".into(),
+            }]);
+            let DrainPlan { verdict, exit_code, pods, message, .. } = document;
+            let errors = pods[0].reasons.iter().filter(|reason| reason.severity == ReasonSeverity::Error);
+            let codes: Vec<&str> = errors.map(|reason| reason.code.as_str()).collect();
+            let sentence = message.strip_suffix(&format!("; by our own rules: {before}")).unwrap();
+            assert_eq!((verdict, exit_code, codes.as_slice(), sentence), expected);
+        }
+        let refuses = "the server refuses 1 request";
+        check(RefusedBy::Server, (PlanVerdict::Refused, 3, &["ServerRefused"], refuses));
+        check(RefusedBy::Budget, (PlanVerdict::Blocked, 4, &["ServerRefused"], refuses));
+        check(RefusedBy::NoAnswer, (PlanVerdict::Clear, 1, &[], "the server gave no answer to 1 request"));
+    }
+
     #[test]
     fn the_schemas_are_written_down() {
         schema::check_written::<DrainPlan>("DrainPlan");
         schema::check_written::<DrainResult>("DrainResult");
+        schema::check_written::<RepairResult>("RepairResult");
+    }
+
+    /// What programs read of a repair.
+    #[test]
+    fn the_contract_of_a_repair() {
+        let repair = schema::of::<RepairResult>();
+        assert_eq!(repair.keys(""), "apiVersion dryRun exitCode kind nodes");
+        assert_eq!(repair.keys("NodeRepair"), "message name outcome");
+        assert_eq!(repair.values("RepairOutcome"), "Failed Gone LeftAlone RecordRemoved Uncordoned");
+        assert!(repair.requires("nodes"), "empty, but never absent");
+        let node = NodeRepair { name: "n1".into(), outcome: RepairOutcome::Uncordoned, message: String::new() };
+        let result = RepairResult::new(vec![node], Exit::Forbidden, "server");
+        let expected = r#"{"apiVersion":"disruption/v1alpha1","kind":"RepairResult","exitCode":11,"dryRun":"server","nodes":[{"name":"n1","outcome":"Uncordoned","message":""}]}"#;
+        assert_eq!(serde_json::to_string(&result).unwrap(), expected);
     }
 
     /// The words that the design promises to programs.

@@ -193,8 +193,10 @@ impl Guard {
             Change::Refused(message) => {
                 let kind = watch.kind();
                 self.lost.remove(&watch);
-                if matches!(watch, Watch::Rollouts(..)) {
-                    self.tracks.iter_mut().for_each(|track| track.lose_right(&message, self.now));
+                // Rights are per resource: workloads of other kinds are still seen.
+                if let Watch::Rollouts(refused, _) = watch {
+                    let unseen = self.tracks.iter_mut().filter(|track| track.kind() == refused);
+                    unseen.for_each(|track| track.lose_right(&message, self.now));
                 } else {
                     let message = format!("changes of {} are not seen: {message}", kind.resource());
                     self.actions.push(Action::Tell(Event::Noted { workload: None, message: message.clone() }));

@@ -58,8 +58,8 @@ fn colour_adds_nothing_to_the_text() {
     assert_eq!(anstream::adapter::strip_str(&colored).to_string(), rendered(&document, ColorChoice::Never));
 }
 
-#[test]
-fn a_servers_refusal() {
+/// A plan of which the server accepts the cordon, and not the first eviction.
+fn answered(code: u16, refused_by: RefusedBy, message: &str) -> String {
     let mut document = document(SHOP, &["worker-1"], &every_flag());
     let pod = document.pods.iter().find(|pod| pod.wave == Some(1)).unwrap();
     let evict = format!("pod/{}/{}", pod.namespace, pod.name);
@@ -76,12 +76,28 @@ fn a_servers_refusal() {
             object: evict,
             request: ServerRequest::Evict,
             accepted: false,
-            code: Some(403),
-            refused_by: Some(RefusedBy::Server),
-            message: "admission webhook \"guard\" denied the request: the shop is open".into(),
+            code: Some(code),
+            refused_by: Some(refused_by),
+            message: message.into(),
         },
     ]);
-    insta::assert_snapshot!(rendered(&document, ColorChoice::Never));
+    rendered(&document, ColorChoice::Never)
+}
+
+#[test]
+fn a_servers_refusal() {
+    let message = "admission webhook \"guard\" denied the request: the shop is open";
+    insta::assert_snapshot!(answered(403, RefusedBy::Server, message));
+}
+
+/// Nobody has refused: nothing is to be solved.
+#[test]
+fn a_server_that_does_not_answer() {
+    let text = answered(503, RefusedBy::NoAnswer, "the server is currently unable to handle the request");
+    assert!(!text.contains("Must be solved first:"), "{text}");
+    let told = "Server dry run: 1 of 2 requests accepted\n  evict pod/";
+    assert!(text.contains(told) && text.contains("(503): the server is currently unable"), "{text}");
+    assert!(text.contains("the server gave no answer to 1 request; by our own rules: "), "{text}");
 }
 
 /// A full node: 110 pods of 33 owners.

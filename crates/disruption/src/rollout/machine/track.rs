@@ -164,6 +164,10 @@ impl Track {
         })
     }
 
+    pub(super) fn kind(&self) -> RolloutKind {
+        self.kind
+    }
+
     pub(super) fn uid(&self) -> &Uid {
         &self.uid
     }

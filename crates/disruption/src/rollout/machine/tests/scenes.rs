@@ -297,6 +297,23 @@ fn a_right_that_is_lost_is_named_with_what_stands() {
 }
 
 #[test]
+fn a_right_that_is_lost_for_one_kind_ends_no_guard_of_another() {
+    let mut sim = Sim::new(Deployment, 3, &["web:1", "web:missing"], options(), Habits::default());
+    sim.begin_beside_unwatched(options());
+    let result = sim.run();
+    let ends: Vec<_> = result.rollouts.iter().map(|end| (end.workload.name.as_str(), end.outcome)).collect();
+    assert_eq!(ends, [("web", Undone), ("db", Unfinished)], "{}", result.reason);
+    assert_eq!(result.exit_code, 11);
+    assert!(
+        result.reason.ends_with("; statefulset/db: forbidden to watch it: nothing was undone: you cannot watch"),
+        "{}",
+        result.reason
+    );
+    let asks: Vec<&String> = result.next.iter().filter(|command| command.contains("can-i watch")).collect();
+    assert_eq!(asks, [&format!("kubectl auth can-i watch statefulsets.apps -n {NAMESPACE}")]);
+}
+
+#[test]
 fn a_version_that_answers_nobody() {
     let probed = || GuardOptions { probes: vec!["http://web".into()], ..options() };
     let ends = |images: &[&str], expected: (RolloutOutcome, u8, &[&str], i64)| {

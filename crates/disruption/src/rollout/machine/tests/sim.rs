@@ -271,17 +271,35 @@ impl Sim {
 
     /// Begins to guard what is there now.
     pub(super) fn begin(&mut self, options: GuardOptions, task: Task) {
+        self.begin_beside(options, task, None);
+    }
+
+    /// Begins to guard what is there now, and the `StatefulSet` `db`, whose kind nobody may watch from soon on.
+    pub(super) fn begin_beside_unwatched(&mut self, options: GuardOptions) {
+        let mut db = World::new(RolloutKind::StatefulSet, 3, &["db:1"]).rollout.unwrap();
+        (db.name, db.uid) = (ObjectName::new(NAMESPACE, "db"), Uid("db-uid".into()));
+        self.begin_beside(options, Task::Guard, Some(db));
+        let watch = Watch::Rollouts(RolloutKind::StatefulSet, everything());
+        let refused = Input::Watched(watch, Change::Refused("you cannot watch".into()));
+        self.later(700, Happening::Deliver(Box::new(refused)));
+    }
+
+    fn begin_beside(&mut self, options: GuardOptions, task: Task, other: Option<Rollout>) {
         let mut view = View::default();
         self.objects().into_iter().for_each(|object| view.insert(object));
         let kind = self.world.rollout.as_ref().unwrap().kind;
-        let part = Part { namespace: NAMESPACE.into(), name: None, labels: None };
         let revisions = match kind {
-            RolloutKind::Deployment => Watch::ReplicaSets(part.clone()),
-            _ => Watch::ControllerRevisions(part.clone()),
+            RolloutKind::Deployment => Watch::ReplicaSets(everything()),
+            _ => Watch::ControllerRevisions(everything()),
         };
-        let watches = vec![Watch::Rollouts(kind, part.clone()), revisions, Watch::PodStatuses(part)];
-        let target = Target { kind, name: ObjectName::new(NAMESPACE, "web"), task };
-        self.guard = Guard::new(view, watches, &[target], options, self.now);
+        let mut watches = vec![Watch::Rollouts(kind, everything()), revisions, Watch::PodStatuses(everything())];
+        let mut targets = vec![Target { kind, name: ObjectName::new(NAMESPACE, "web"), task }];
+        if let Some(other) = other {
+            watches.push(Watch::Rollouts(other.kind, everything()));
+            targets.push(Target { kind: other.kind, name: other.name.clone(), task: Task::Guard });
+            view.insert(Object::Rollout(Box::new(other)));
+        }
+        self.guard = Guard::new(view, watches, &targets, options, self.now);
     }
 
     pub(super) fn seeded(mut self, seed: u64) -> Self {
@@ -816,6 +834,10 @@ impl Sim {
         let pods = pods.iter().cloned().map(|pod| Object::PodStatus(Box::new(pod)));
         rollouts.chain(revisions).chain(pods).collect()
     }
+}
+
+fn everything() -> Part {
+    Part { namespace: NAMESPACE.into(), name: None, labels: None }
 }
 
 fn owner(kind: &str, uid: &Uid) -> OwnerRef {

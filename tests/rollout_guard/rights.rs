@@ -148,7 +148,7 @@ async fn without_a_watch_of_one_kind_the_other_is_guarded() -> Result<()> {
     let revisions = lab::rule("apps", &["controllerrevisions"], &["get", "list", "watch"]);
     let pods = lab::rule("", &["pods"], &["delete"]);
     let user = world.user("partly", &[guardian(), vec![more, revisions, pods]].concat()).await?;
-    world.set_image("statefulset/db", "registry.test/app:sim-slow").await?;
+    world.set_image("statefulset/db", "registry.test/app:sim-unready").await?;
     let args = ["deployment/web", "statefulset/db", "--stable-for", "5s", "-o", "json"];
     let output = guard_as(&world, &user, &args).await?;
     let (_, result) = documents(&output)?;

@@ -313,8 +313,7 @@ impl<'de, W: Wanted, I: Item> Visitor<'de> for Items<'_, W, I> {
 }
 
 /// What tells which object it is.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "a Kubernetes object")]
+#[derive(Default)]
 struct Head {
     kind: Option<String>,
     api_version: Option<String>,
@@ -328,9 +327,64 @@ struct HeadMeta {
     name: Option<String>,
 }
 
+impl Head {
+    /// Reads an object as far as it must: what tells which it is stands first in what kubectl prints.
+    fn read(object: &str) -> Result<Self, serde_json::Error> {
+        let mut head = Self::default();
+        let read = HeadReader(&mut head).deserialize(&mut serde_json::Deserializer::from_str(object));
+        if head.is_whole() { Ok(head) } else { read.map(|()| head) }
+    }
+
+    fn is_whole(&self) -> bool {
+        let Self { kind, api_version, metadata } = self;
+        kind.is_some() && api_version.is_some() && metadata.is_some()
+    }
+}
+
+struct HeadReader<'a>(&'a mut Head);
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum HeadKey {
+    Kind,
+    ApiVersion,
+    Metadata,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> DeserializeSeed<'de> for HeadReader<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for HeadReader<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Kubernetes object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while !self.0.is_whole() {
+            match map.next_key()? {
+                Some(HeadKey::Kind) => self.0.kind = map.next_value()?,
+                Some(HeadKey::ApiVersion) => self.0.api_version = map.next_value()?,
+                Some(HeadKey::Metadata) => self.0.metadata = map.next_value()?,
+                Some(HeadKey::Other) => drop(map.next_value::<IgnoredAny>()?),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<W: Wanted, I> Document<W, I> {
     fn take_object(&mut self, object: &str, list_kind: Option<&str>) -> Result<(), String> {
-        let Head { kind, api_version, metadata } = serde_json::from_str(object).map_err(|error| cause(&error))?;
+        let Head { kind, api_version, metadata } = Head::read(object).map_err(|error| cause(&error))?;
         let Some(kind) = kind.or(list_kind.map(str::to_owned)) else {
             return Err("an object without a kind: not a Kubernetes object".to_owned());
         };

@@ -225,6 +225,26 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_any_order() {
+        #[track_caller]
+        fn check(pod: &str) {
+            let list = format!(r#"{{"items": [{pod}], "kind": "List"}}"#);
+            for text in [pod, &list] {
+                let pods = read(text.as_bytes()).unwrap().pods;
+                let seen: Vec<_> = pods.iter().map(|pod| (pod.name.to_string(), pod.priority)).collect();
+                assert_eq!(seen, [("a/p".to_owned(), 7)], "{text}");
+            }
+        }
+        check(
+            r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "a"}, "spec": {"priority": 7}}"#,
+        );
+        check(
+            r#"{"spec": {"priority": 7}, "metadata": {"namespace": "a", "name": "p"}, "kind": "Pod", "apiVersion": "v1"}"#,
+        );
+        check(r#"{"metadata": {"name": "p", "namespace": "a"}, "kind": "Pod", "spec": {"priority": 7}}"#);
+    }
+
+    #[test]
     fn carriage_returns_are_white_space() {
         let yaml = "kind: List\r\nitems:\r\n- kind: Node\r\n  metadata:\r\n    name: n1\r\n";
         assert_eq!(read(yaml.as_bytes()).unwrap().nodes[0].name.0, "n1");

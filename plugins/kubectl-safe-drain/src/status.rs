@@ -1,10 +1,10 @@
 //! `status`: which nodes are cordoned, by whom, why and since when, and whether a drain works on them.
 
-use cluster::observe::{self, Chunks};
+use cluster::observe::{self, Chunks, WantedNodes};
 use disruption::{
     document::API_VERSION,
     journal::{self, Record, Standing},
-    model::Node,
+    model::{Node, Selector},
     outcome::Exit,
 };
 use jiff::Timestamp;
@@ -71,7 +71,7 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
     statuses.sort_by(|one, other| one.name.cmp(&other.name));
     match flags.output.output {
         Some(format) => write(shell, format, now, statuses)?,
-        None if statuses.is_empty() => shell.printer.err.line("no node is cordoned, and no drain is at work"),
+        None if statuses.is_empty() => shell.printer.err.line(quiet(&wanted, &nodes)),
         None => {
             shell.printer.out.table(&table(&statuses, now));
             for node in statuses.iter().filter(|node| node.drain == DrainState::Dead) {
@@ -80,6 +80,18 @@ pub(crate) async fn run(flags: &StatusFlags, shell: &mut Shell) -> Result<Exit, 
         }
     }
     Ok(Exit::Done)
+}
+
+/// That there is nothing to show, of the nodes that were asked for.
+fn quiet(wanted: &WantedNodes, nodes: &[Node]) -> String {
+    match (wanted, nodes) {
+        (WantedNodes::Selected(all), _) if *all == Selector::default() => {
+            "no node is cordoned, and no drain is at work".to_owned()
+        }
+        (WantedNodes::Selected(selector), []) => format!("no node matches the selector {selector}"),
+        (_, [node]) => format!("node/{} is not cordoned, and no drain is at work on it", node.name),
+        (_, nodes) => format!("none of {} nodes is cordoned, and no drain is at work on them", nodes.len()),
+    }
 }
 
 fn write(shell: &mut Shell, format: Format, now: Timestamp, nodes: Vec<NodeStatus>) -> Result<(), CliError> {
@@ -157,5 +169,30 @@ fn describe(standing: &Standing, now: Timestamp) -> (DrainState, String) {
         }
         Standing::Stale(_) => (DrainState::Stale, "an old record, of another cordon".into()),
         Standing::Unreadable(error) => (DrainState::Unreadable, format!("a record that cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disruption::model::NodeName;
+
+    use super::*;
+
+    #[test]
+    fn nothing_to_show_is_said_of_what_was_asked_for() {
+        #[track_caller]
+        fn check(wanted: &WantedNodes, nodes: &[&str], expected: &str) {
+            let node = |name: &&str| Node::read(&format!(r#"{{"metadata": {{"name": "{name}"}}}}"#)).unwrap();
+            assert_eq!(quiet(wanted, &nodes.iter().map(node).collect::<Vec<_>>()), expected);
+        }
+        let selected = |selector: &str| WantedNodes::Selected(selector.parse().unwrap());
+        let all = WantedNodes::Selected(Selector::default());
+        check(&all, &["n1", "n2"], "no node is cordoned, and no drain is at work");
+        check(&all, &[], "no node is cordoned, and no drain is at work");
+        check(&selected("pool=old"), &[], "no node matches the selector pool=old");
+        let one = "node/n1 is not cordoned, and no drain is at work on it";
+        check(&WantedNodes::Named(vec![NodeName("n1".into())]), &["n1"], one);
+        check(&selected("pool=old"), &["n1"], one);
+        check(&selected("pool=old"), &["n1", "n2"], "none of 2 nodes is cordoned, and no drain is at work on them");
     }
 }

@@ -45,8 +45,6 @@ pub enum Cordon {
 /// two losses in a row are rare.
 const CORDON_TRIES: usize = 5;
 
-const NODES: &str = "/api/v1/nodes";
-
 /// Makes a node unschedulable, or schedulable again; then the record of a drain goes, too.
 ///
 /// The patch names the resourceVersion it was decided on; a lost race is read and decided again. Afterwards the node is
@@ -104,7 +102,7 @@ async fn patch_node(
 ) -> Result<Node, Error> {
     let what = format!("patch node {node}");
     let body = Patch::Merge(node_patch(resource_version, change));
-    let request = Request::new(NODES).patch(&node.0, &patch_params(effect), &body);
+    let request = Request::new(Collection::of(Kind::Node).path).patch(&node.0, &patch_params(effect), &body);
     let answer = match connection.ask(&what, request, Node::read).await {
         // Without an answer that can be read nobody knows whether the server has done it.
         Err(error @ (Error::Timeout { .. } | Error::Transport(_) | Error::Answer { .. })) => {
@@ -126,7 +124,7 @@ async fn patch_node(
 
 /// Reads a node as it stands now.
 pub(crate) async fn get_node(connection: &Connection, node: &NodeName) -> Result<Node, Error> {
-    let request = Request::new(NODES).get(&node.0, &GetParams::default());
+    let request = Request::new(Collection::of(Kind::Node).path).get(&node.0, &GetParams::default());
     connection.ask(&format!("get node {node}"), request, Node::read).await
 }
 
@@ -315,9 +313,7 @@ pub async fn read_pod_uid(connection: &Connection, pod: &ObjectName) -> Result<O
 /// The user that we are for the server; none where it does not say.
 pub async fn whoami(connection: &Connection) -> Option<String> {
     let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(review.to_string().into_bytes());
+    let request = connect::post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review);
     let answer = connection.ask("ask who we are", request, connect::json).await.ok()?;
     answer["status"]["userInfo"]["username"].as_str().map(str::to_owned)
 }

@@ -271,6 +271,11 @@ pub fn user_agent(program: &str, version: &str) -> String {
     format!("{program}/{version} ({system}/{machine})")
 }
 
+/// A request that posts an object.
+pub(crate) fn post(path: &str, object: &Value) -> Result<Request<Vec<u8>>, http::Error> {
+    Request::post(path).header(header::CONTENT_TYPE, "application/json").body(object.to_string().into_bytes())
+}
+
 /// Reads any JSON, for [`Connection::ask`].
 pub(crate) fn json(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(text)

@@ -2,7 +2,6 @@
 
 use disruption::{
     action::{Part, Watch},
-    model::WorkloadKind,
     snapshot::Kind,
 };
 use kube::api::ListParams;
@@ -45,7 +44,8 @@ impl Collection {
 
     /// The objects of a kind in a namespace, or in all.
     pub(crate) fn under(kind: Kind, namespace: Option<&str>, params: ListParams) -> Self {
-        let (root, plural) = resource(kind);
+        let (plural, group) = kind.plural_and_group();
+        let root = if group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{group}/v1") };
         let path = match namespace {
             Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}"),
             None => format!("{root}/{plural}"),
@@ -63,23 +63,32 @@ fn selecting(part: &Part) -> ListParams {
     }
 }
 
-/// The path of a kind's group and version, and its plural.
-fn resource(kind: Kind) -> (&'static str, &'static str) {
-    const CORE: &str = "/api/v1";
-    const APPS: &str = "/apis/apps/v1";
-    match kind {
-        Kind::Node => (CORE, "nodes"),
-        Kind::Pod => (CORE, "pods"),
-        Kind::Incident => (CORE, "events"),
-        Kind::PodDisruptionBudget => ("/apis/policy/v1", "poddisruptionbudgets"),
-        Kind::ControllerRevision => (APPS, "controllerrevisions"),
-        Kind::Workload(kind) => match kind {
-            WorkloadKind::Deployment => (APPS, "deployments"),
-            WorkloadKind::ReplicaSet => (APPS, "replicasets"),
-            WorkloadKind::StatefulSet => (APPS, "statefulsets"),
-            WorkloadKind::DaemonSet => (APPS, "daemonsets"),
-            WorkloadKind::ReplicationController => (CORE, "replicationcontrollers"),
-            WorkloadKind::Job => ("/apis/batch/v1", "jobs"),
-        },
+#[cfg(test)]
+mod tests {
+    use disruption::model::WorkloadKind;
+
+    use super::*;
+
+    #[test]
+    fn where_each_kind_is() {
+        #[track_caller]
+        fn check(kind: Kind, path: &str) {
+            assert_eq!(Collection::of(kind).path, path);
+        }
+        check(Kind::Node, "/api/v1/nodes");
+        check(Kind::Pod, "/api/v1/pods");
+        check(Kind::Incident, "/api/v1/events");
+        check(Kind::PodDisruptionBudget, "/apis/policy/v1/poddisruptionbudgets");
+        check(Kind::ControllerRevision, "/apis/apps/v1/controllerrevisions");
+        check(Kind::Workload(WorkloadKind::Deployment), "/apis/apps/v1/deployments");
+        check(Kind::Workload(WorkloadKind::ReplicaSet), "/apis/apps/v1/replicasets");
+        check(Kind::Workload(WorkloadKind::StatefulSet), "/apis/apps/v1/statefulsets");
+        check(Kind::Workload(WorkloadKind::DaemonSet), "/apis/apps/v1/daemonsets");
+        check(Kind::Workload(WorkloadKind::ReplicationController), "/api/v1/replicationcontrollers");
+        check(Kind::Workload(WorkloadKind::Job), "/apis/batch/v1/jobs");
+        let part = Part { namespace: "shop".into(), name: Some("web".into()), labels: None };
+        let watched = Collection::watched(&Watch::PodStatuses(part));
+        assert_eq!((watched.path.as_str(), watched.plural), ("/api/v1/namespaces/shop/pods", "pods"));
+        assert_eq!(watched.params.field_selector.as_deref(), Some("metadata.name=web"));
     }
 }

@@ -2,7 +2,6 @@
 
 use disruption::drain::rights::{Right, Scope};
 use futures::{StreamExt, TryStreamExt, stream};
-use http::{Request, header};
 use serde_json::json;
 
 use crate::{
@@ -34,9 +33,7 @@ async fn is_granted(connection: &Connection, right: Right, scope: Scope<'_>) -> 
             "namespace": namespace, "name": name,
         }},
     });
-    let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(review.to_string().into_bytes());
+    let request = connect::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review);
     let answer = connection.ask(&format!("ask for the right to {right}"), request, connect::json).await?;
     Ok(answer["status"]["allowed"] == true)
 }

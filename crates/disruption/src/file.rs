@@ -391,9 +391,10 @@ impl<W: Wanted, I> Document<W, I> {
         if kind == "List" {
             return Err("a List: Lists inside of Lists are not read".to_owned());
         }
-        let known = known_kind(&kind).filter(|(_, known)| W::kinds().any(|wanted| wanted == *known));
-        let Some((expected, known)) = known else { return Ok(()) };
-        if api_version.as_deref().and_then(group).is_some_and(|it| Some(it) != group(expected)) {
+        let known = known_kind(&kind).filter(|known| W::kinds().any(|wanted| wanted == *known));
+        let Some(known) = known else { return Ok(()) };
+        let (_, group) = known.plural_and_group();
+        if api_version.as_deref().and_then(|it| it.split_once('/')).is_some_and(|(other, _)| other != group) {
             return Ok(());
         }
         let HeadMeta { namespace, name } = metadata.unwrap_or_default();
@@ -403,7 +404,8 @@ impl<W: Wanted, I> Document<W, I> {
             (_, None) => return Err(format!("a {kind} without a name")),
         };
         // Another version may mean other things by the same words.
-        if let Some(other) = api_version.filter(|other| other != expected) {
+        let expected = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        if let Some(other) = api_version.filter(|other| *other != expected) {
             return Err(format!("{shown}: apiVersion {other}, expected {expected}"));
         }
         self.kinds.insert(known);
@@ -422,26 +424,16 @@ fn cause(error: &serde_json::Error) -> String {
     text.strip_suffix(&position).map(str::to_owned).unwrap_or(text)
 }
 
-/// A kind that is read, and its version. Others of the same name live in other groups.
-fn known_kind(kind: &str) -> Option<(&'static str, Kind)> {
+/// A kind that is read. Others of the same name live in other groups.
+fn known_kind(kind: &str) -> Option<Kind> {
     Some(match kind {
-        "Node" => ("v1", Kind::Node),
-        "Pod" => ("v1", Kind::Pod),
-        "Event" => ("v1", Kind::Incident),
-        "ReplicationController" => ("v1", Kind::Workload(WorkloadKind::ReplicationController)),
-        "PodDisruptionBudget" => ("policy/v1", Kind::PodDisruptionBudget),
-        "Deployment" => ("apps/v1", Kind::Workload(WorkloadKind::Deployment)),
-        "ReplicaSet" => ("apps/v1", Kind::Workload(WorkloadKind::ReplicaSet)),
-        "StatefulSet" => ("apps/v1", Kind::Workload(WorkloadKind::StatefulSet)),
-        "DaemonSet" => ("apps/v1", Kind::Workload(WorkloadKind::DaemonSet)),
-        "ControllerRevision" => ("apps/v1", Kind::ControllerRevision),
-        "Job" => ("batch/v1", Kind::Workload(WorkloadKind::Job)),
-        _ => return None,
+        "Node" => Kind::Node,
+        "Pod" => Kind::Pod,
+        "Event" => Kind::Incident,
+        "PodDisruptionBudget" => Kind::PodDisruptionBudget,
+        "ControllerRevision" => Kind::ControllerRevision,
+        _ => Kind::Workload(WorkloadKind::ALL.into_iter().find(|workload| workload.as_str() == kind)?),
     })
-}
-
-fn group(api_version: &str) -> Option<&str> {
-    api_version.split_once('/').map(|(group, _)| group)
 }
 
 /// The newest time that an object tells. A deletion's time lies ahead, so it says nothing about when this was seen.

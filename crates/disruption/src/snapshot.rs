@@ -208,6 +208,11 @@ impl Kind {
             Self::Incident => "events",
         }
     }
+
+    /// The same in two parts; the group is empty for core.
+    pub fn plural_and_group(self) -> (&'static str, &'static str) {
+        self.resource().split_once('.').unwrap_or((self.resource(), ""))
+    }
 }
 
 impl fmt::Display for Unreadable {

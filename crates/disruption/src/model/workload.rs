@@ -301,11 +301,10 @@ mod tests {
     fn jobs_that_have_ended() {
         #[track_caller]
         fn check(condition: &str, status: &str, expected: bool) {
-            let job = job(&json!({
+            let rules = job(&json!({
                 "metadata": {"name": "sum", "namespace": "shop"},
                 "status": {"conditions": [{"type": condition, "status": status}]},
             }));
-            let rules = job;
             assert_eq!((rules.is_finished, rules.backoff_limit), (expected, 6), "{condition} {status}");
         }
         check("Complete", "True", true);
